@@ -1,0 +1,283 @@
+"""Every setting of the product, read from the environment. `.env.example` lists them.
+
+Nothing here guesses in production: with DEBUG off, a missing or example secret stops the
+start with the name of the variable (see `refuse_to_start`).
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import dj_database_url
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """NAME=value lines of a file, {} where there is none. `#` starts a comment line."""
+    if not path.is_file():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("=", 1) for line in lines if "=" in line and line[:1] != "#")
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
+# Where this installation keeps its own files: database, broker socket, made keys.
+DATA_DIR = Path(os.environ.get("MIXADMIN_DATA_DIR", BASE_DIR / "var"))
+# Keys made for an installation on one machine (`make demo`); the environment wins.
+LOCAL_ENV = read_env_file(DATA_DIR / "local.env")
+
+
+def env(name: str, default: str = "") -> str:
+    """The text of a variable, or of the file that NAME_FILE points to."""
+    if path := os.environ.get(f"{name}_FILE"):
+        return Path(path).read_text(encoding="utf-8").strip()
+    return os.environ.get(name, LOCAL_ENV.get(name, default)).strip()
+
+
+def env_bool(name: str, default: bool = False) -> bool:
+    value = env(name, "1" if default else "0").lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off", ""):
+        return False
+    sys.exit(f"mixadmin: {name} must be true or false, not {value!r}.")
+
+
+def env_float(name: str, default: float) -> float:
+    value = env(name, str(default))
+    try:
+        return float(value)
+    except ValueError:
+        sys.exit(f"mixadmin: {name} must be a number, not {value!r}.")
+
+
+def env_list(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in env(name, default).split(",") if part.strip()]
+
+
+DEBUG = env_bool("DEBUG")
+SECRET_KEY = env("SECRET_KEY")
+# Newest first. Each is a Fernet key; the first encrypts, all decrypt.
+ENCRYPTION_KEYS = env_list("ENCRYPTION_KEYS")
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_htmx",
+    "django_filters",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "drf_standardized_errors",
+    "mixadmin.common",
+    "mixadmin.accounts",
+    "mixadmin.audit",
+    "mixadmin.jobs",
+    "mixadmin.projects",
+    "mixadmin.service_accounts",
+    "mixadmin.connectors",
+    "mixadmin.warehouse",
+    "mixadmin.dashboard",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mixadmin.common.middleware.hardening",
+    "mixadmin.common.middleware.DatabaseAway",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "mixadmin.urls"
+WSGI_APPLICATION = "mixadmin.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+DATABASE_URL = env("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'mixadmin.sqlite3'}"
+_database: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    # IMMEDIATE takes the write lock at BEGIN, so that two writers wait for one another
+    # instead of failing when they upgrade; FULL keeps a committed intent over power loss.
+    _database["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+else:
+    _database["CONN_MAX_AGE"] = 60
+    _database["CONN_HEALTH_CHECKS"] = True
+DATABASES = {"default": _database}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "accounts:sign_in"
+LOGIN_REDIRECT_URL = "dashboard:home"
+LOGOUT_REDIRECT_URL = "accounts:sign_in"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in (
+        ("UserAttributeSimilarityValidator", {}),
+        ("MinimumLengthValidator", {"min_length": 12}),
+        ("CommonPasswordValidator", {}),
+    )
+]
+
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_THOUSAND_SEPARATOR = False
+
+STATIC_URL = "static/"
+STATIC_ROOT = Path(env("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if STATIC_ROOT.joinpath("staticfiles.json").exists()
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# --- Transport security. Off only where the address is this machine's own.
+BEHIND_TLS = env_bool("BEHIND_TLS", default=not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS
+SESSION_COOKIE_AGE = 8 * 60 * 60
+SESSION_COOKIE_HTTPONLY = True
+SECURE_HSTS_SECONDS = 31_536_000 if BEHIND_TLS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = BEHIND_TLS
+SECURE_HSTS_PRELOAD = BEHIND_TLS
+SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT", default=BEHIND_TLS)
+SECURE_REDIRECT_EXEMPT = ["^healthz$"]
+if env_bool("TRUST_X_FORWARDED_PROTO"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_000
+
+# --- Mixpanel. Empty: its real hosts, by region. The sandbox and the tests set both;
+# `{region}` in them becomes us, eu or in. They never come from a person's input.
+MIXPANEL_APP_URL = env("MIXPANEL_APP_URL")
+MIXPANEL_INGESTION_URL = env("MIXPANEL_INGESTION_URL")
+
+# --- Work in the background.
+REDIS_URL = env("REDIS_URL") or f"redis+socket://{DATA_DIR / 'broker' / 'broker.sock'}"
+# Multiplies every waiting time of mixadmin/jobs/times.py; the tests use a small one.
+TIME_SCALE = env_float("MIXADMIN_TIME_SCALE", 1.0)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["mixadmin.common.api.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "mixadmin.common.api.KeysetPagination",
+    "DEFAULT_FILTER_BACKENDS": ["mixadmin.common.api.StrictFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "PAGE_SIZE": 50,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "mixadmin.common.api.ExceptionHandler"
+}
+KNOX_TOKEN_MODEL = "accounts.ApiToken"
+REST_KNOX = {
+    "TOKEN_TTL": None,
+    "AUTH_HEADER_PREFIX": "Token",
+    "TOKEN_PREFIX": "mxa_",
+    "TOKEN_MODEL": "accounts.ApiToken",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "mixadmin",
+    "DESCRIPTION": "Everything that brings data into Mixpanel, as an API.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env("LOG_LEVEL", "INFO")},
+    "loggers": {"urllib3": {"level": "WARNING"}},
+}
+
+# Words that stand in examples; a secret that holds one is not a secret.
+EXAMPLE_WORDS = ("change-me", "changeme", "insecure", "example")
+
+
+def refuse_to_start() -> list[str]:
+    """What keeps a production start from being safe, one line each; [] if nothing."""
+    problems = []
+    for name, value in (
+        ("SECRET_KEY", SECRET_KEY),
+        ("ENCRYPTION_KEYS", ",".join(ENCRYPTION_KEYS)),
+    ):
+        if not value:
+            problems.append(f"{name} is not set.")
+        elif any(word in value.lower() for word in EXAMPLE_WORDS):
+            problems.append(f"{name} still has the value of an example.")
+    if SECRET_KEY and len(SECRET_KEY) < 50:
+        problems.append("SECRET_KEY must have at least 50 characters.")
+    if not ALLOWED_HOSTS:
+        problems.append("ALLOWED_HOSTS is not set.")
+    if "*" in ALLOWED_HOSTS:
+        problems.append("ALLOWED_HOSTS must name hosts, not *.")
+    return problems
+
+
+if not DEBUG and (_problems := refuse_to_start()):
+    sys.exit("mixadmin cannot start:\n  " + "\n  ".join(_problems))
+if not SECRET_KEY:
+    # A development start without a key: sessions end with the process.
+    from django.core.management.utils import get_random_secret_key
+
+    SECRET_KEY = get_random_secret_key()

@@ -1,0 +1,20 @@
+"""The product's settings with what a test must have: keys, a tiny clock, no cost."""
+
+import os
+import tempfile
+
+_folder = tempfile.mkdtemp(prefix="mixadmin-tests-")
+os.environ.setdefault("DEBUG", "1")
+os.environ.setdefault("SECRET_KEY", "k" * 60)
+os.environ.setdefault("ENCRYPTION_KEYS", "tj1GDFBqfo3RyqtmWmtTRGOxcwkU5opS6h5OvdgGQPM=")
+os.environ.setdefault("MIXADMIN_DATA_DIR", _folder)
+os.environ.setdefault("MIXADMIN_TIME_SCALE", "0.01")
+os.environ.setdefault("MIXPANEL_APP_URL", "http://127.0.0.1:9/{region}/api/app")
+os.environ.setdefault("MIXPANEL_INGESTION_URL", "http://127.0.0.1:9/{region}")
+
+from mixadmin.settings import *  # noqa: E402, F403
+
+DEBUG = False
+ALLOWED_HOSTS = ["testserver", "127.0.0.1"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+BROKER_IS_SILENT = True
