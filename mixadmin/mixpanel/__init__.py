@@ -1,0 +1,1 @@
+"""Our Python for Mixpanel's HTTP APIs. Knows nothing of Django."""
