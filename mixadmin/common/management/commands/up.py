@@ -1,0 +1,72 @@
+"""`manage.py up`: everything on this machine, in one terminal, until Ctrl-C."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from mixadmin.common.stack import AlreadyRunning, Stack
+from mixadmin.common.supervisor import StartFailed
+
+
+def port_number(text: str) -> int:
+    if not 1 <= (number := int(text)) <= 65535:
+        raise ValueError
+    return number
+
+
+def count(text: str) -> int:
+    if not 1 <= (number := int(text)) <= 64:
+        raise ValueError
+    return number
+
+
+class Command(BaseCommand):
+    help = (
+        "Run web, worker, scheduler and, where REDIS_URL is not given, a broker as "
+        "separate processes under one supervisor."
+    )
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--sandbox",
+            action="store_true",
+            help="start the sandbox and talk to it instead of Mixpanel",
+        )
+        parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+        parser.add_argument(
+            "--port", type=port_number, default=8000, help="default: %(default)s"
+        )
+        parser.add_argument(
+            "--sandbox-port",
+            type=port_number,
+            default=8900,
+            help="default: %(default)s",
+        )
+        parser.add_argument(
+            "--workers",
+            type=count,
+            default=2,
+            help="processes that do the background work, 1 to 64; default: %(default)s",
+        )
+
+    def handle(self, **options: Any) -> None:
+        stack = Stack(
+            settings.DATA_DIR,
+            sandbox=options["sandbox"],
+            host=options["host"],
+            port=options["port"],
+            sandbox_port=options["sandbox_port"],
+            workers=options["workers"],
+        )
+        try:
+            with stack:
+                self.stdout.write(f"mixadmin is at {stack.url} (Ctrl-C stops it)")
+                self.stdout.flush()
+                stack.wait()
+        except (AlreadyRunning, StartFailed) as error:
+            raise CommandError(str(error)) from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped before it was ready.", returncode=130) from None
