@@ -1,39 +1,35 @@
 """Every setting of the product, read from the environment. `.env.example` lists them.
 
-Nothing here guesses in production: with DEBUG off, a missing or example secret stops the
-start with the name of the variable (see `refuse_to_start`).
+Nothing here guesses in production: with DEBUG off, a missing or example secret stops
+the start with the name of the variable (see `refuse_to_start`).
 """
 
+import base64
 import os
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import dj_database_url
 
+from mixadmin.common.local import broker_url, data_dir, read_env_file
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    """NAME=value lines of a file, {} where there is none. `#` starts a comment line."""
-    if not path.is_file():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
-    pairs = (line.split("=", 1) for line in lines if "=" in line and line[:1] != "#")
-    return {name.strip(): value.strip() for name, value in pairs}
-
-
 # Where this installation keeps its own files: database, broker socket, made keys.
-DATA_DIR = Path(os.environ.get("MIXADMIN_DATA_DIR", BASE_DIR / "var"))
+DATA_DIR = data_dir()
 # Keys made for an installation on one machine (`make demo`); the environment wins.
 LOCAL_ENV = read_env_file(DATA_DIR / "local.env")
 
 
 def env(name: str, default: str = "") -> str:
-    """The text of a variable, or of the file that NAME_FILE points to."""
+    """The text of a variable, or of the file that NAME_FILE names. Empty: not set."""
     if path := os.environ.get(f"{name}_FILE"):
-        return Path(path).read_text(encoding="utf-8").strip()
-    return os.environ.get(name, LOCAL_ENV.get(name, default)).strip()
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            sys.exit(f"mixadmin: {name}_FILE cannot be read: {error}.")
+    return (os.environ.get(name) or LOCAL_ENV.get(name) or default).strip()
 
 
 def env_bool(name: str, default: bool = False) -> bool:
@@ -126,7 +122,8 @@ DATABASE_URL = env("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'mixadmin.sqlite3'
 _database: dict[str, Any] = dict(dj_database_url.parse(DATABASE_URL))
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # IMMEDIATE takes the write lock at BEGIN, so that two writers wait for one another
-    # instead of failing when they upgrade; FULL keeps a committed intent over power loss.
+    # instead of failing when they upgrade; FULL keeps a committed intent over power
+    # loss.
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
@@ -197,7 +194,7 @@ MIXPANEL_APP_URL = env("MIXPANEL_APP_URL")
 MIXPANEL_INGESTION_URL = env("MIXPANEL_INGESTION_URL")
 
 # --- Work in the background.
-REDIS_URL = env("REDIS_URL") or f"redis+socket://{DATA_DIR / 'broker' / 'broker.sock'}"
+REDIS_URL = env("REDIS_URL") or broker_url(DATA_DIR)
 # Multiplies every waiting time of mixadmin/jobs/times.py; the tests use a small one.
 TIME_SCALE = env_float("MIXADMIN_TIME_SCALE", 1.0)
 
@@ -220,7 +217,7 @@ REST_FRAMEWORK = {
 DRF_STANDARDIZED_ERRORS = {
     "EXCEPTION_HANDLER_CLASS": "mixadmin.common.api.ExceptionHandler"
 }
-KNOX_TOKEN_MODEL = "accounts.ApiToken"
+KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  (a model, not a token)
 REST_KNOX = {
     "TOKEN_TTL": None,
     "AUTH_HEADER_PREFIX": "Token",
@@ -254,19 +251,31 @@ LOGGING = {
 EXAMPLE_WORDS = ("change-me", "changeme", "insecure", "example")
 
 
+def is_fernet_key(text: str) -> bool:
+    try:
+        return len(base64.urlsafe_b64decode(text)) == 32
+    except ValueError:
+        return False
+
+
 def refuse_to_start() -> list[str]:
     """What keeps a production start from being safe, one line each; [] if nothing."""
     problems = []
-    for name, value in (
-        ("SECRET_KEY", SECRET_KEY),
-        ("ENCRYPTION_KEYS", ",".join(ENCRYPTION_KEYS)),
-    ):
-        if not value:
-            problems.append(f"{name} is not set.")
-        elif any(word in value.lower() for word in EXAMPLE_WORDS):
-            problems.append(f"{name} still has the value of an example.")
+    required = {"SECRET_KEY": SECRET_KEY, "ENCRYPTION_KEYS": ",".join(ENCRYPTION_KEYS)}
+    problems += [f"{name} is not set." for name, value in required.items() if not value]
+    passwords = {
+        name: unquote(urlsplit(url).password or "")
+        for name, url in (("DATABASE_URL", DATABASE_URL), ("REDIS_URL", REDIS_URL))
+    }
+    problems += [
+        f"{name} still has the value of an example."
+        for name, value in (required | passwords).items()
+        if any(word in value.lower() for word in EXAMPLE_WORDS)
+    ]
     if SECRET_KEY and len(SECRET_KEY) < 50:
         problems.append("SECRET_KEY must have at least 50 characters.")
+    if not all(map(is_fernet_key, ENCRYPTION_KEYS)):
+        problems.append("ENCRYPTION_KEYS must be Fernet keys, separated by commas.")
     if not ALLOWED_HOSTS:
         problems.append("ALLOWED_HOSTS is not set.")
     if "*" in ALLOWED_HOSTS:
