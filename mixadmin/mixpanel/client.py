@@ -9,8 +9,11 @@ import requests
 
 from .connectors import Connectors
 from .http import Basic, Http, Timeouts, check_id
+from .ingestion import Ingestion
+from .lookup_tables import LookupTables
 from .projects import Projects
 from .regions import urls
+from .schemas import Schemas
 from .service_accounts import ServiceAccounts
 from .warehouse import Warehouse
 from .watchdog import new_session
@@ -55,6 +58,9 @@ class MixpanelClient:
         self.warehouse = Warehouse(self._http, project_id)
         self.connectors = Connectors(self._http, project_id)
         self.service_accounts = ServiceAccounts(self._http, project_id)
+        self.ingestion = Ingestion(self._http, project_id, is_token=self._is_token)
+        self.lookup_tables = LookupTables(self._http, project_id)
+        self.schemas = Schemas(self._http, project_id)
 
     @property
     def request_id(self) -> str:
