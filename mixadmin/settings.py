@@ -215,7 +215,7 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 DRF_STANDARDIZED_ERRORS = {
-    "EXCEPTION_HANDLER_CLASS": "mixadmin.common.api.ExceptionHandler"
+    "EXCEPTION_HANDLER_CLASS": "mixadmin.common.api_errors.ExceptionHandler"
 }
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  (a model, not a token)
 REST_KNOX = {

@@ -70,7 +70,7 @@ def rotated(token: str) -> str:
     return _fernet().rotate(token.encode()).decode() if token else ""
 
 
-class SecretField(models.TextField[Any, Any]):
+class SecretField(models.TextField):  # type: ignore[type-arg]
     """Text that is encrypted in the database and a `Secret` in Python.
 
     The stored text is decrypted when it is revealed, not when a row is loaded, so a

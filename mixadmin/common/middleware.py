@@ -21,7 +21,9 @@ def hardening(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         if "\x00" in request.get_full_path() or "%00" in request.get_full_path():
             return HttpResponse(
-                "The address holds a NUL character.", status=400, content_type="text/plain"
+                "The address holds a NUL character.",
+                status=400,
+                content_type="text/plain",
             )
         response = get_response(request)
         docs = request.path.startswith("/api/docs")

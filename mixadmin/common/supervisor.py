@@ -7,6 +7,7 @@ so nothing of Django is imported for that.
 import contextlib
 import ctypes
 import os
+import pwd
 import selectors
 import signal
 import subprocess
@@ -50,6 +51,7 @@ class Child:
     stop_signal: int = signal.SIGTERM
     stop_seconds: float = 10.0
     cwd: Path | None = None
+    # The user to run as, by number; only root can ask for it.
     user: int | None = None
 
 
@@ -260,10 +262,10 @@ class Supervisor:
         # what the child leaves behind can be ended as a group.
         try:
             state.process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-I", "-S", __file__, str(os.getpid()), *child.argv],
+                [sys.executable, "-I", "-S", __file__]
+                + [str(os.getpid()), str(child.user or ""), *child.argv],
                 env=dict(child.env),
                 cwd=child.cwd,
-                user=child.user,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -315,7 +317,9 @@ class Supervisor:
         """Decide what follows the end of a child; `why` is empty if it ended with 0."""
         if state.child.once:
             state.done = True
-            state.failures += why != ""
+            if why:
+                state.failures += 1
+                self._say(state, f"ended ({why})")
             return
         if not restart:
             return
@@ -388,13 +392,18 @@ def ending(code: int) -> str:
         return f"killed by signal {-code}"
 
 
-def launch(parent: int, argv: Sequence[str]) -> None:
-    """Become the command, and die with the parent.
+def launch(parent: int, user: str, argv: Sequence[str]) -> None:
+    """Become the command, as the user if one is named, and die with the parent.
 
     On Linux the kernel sends SIGKILL when the supervisor is gone, however it went. The
-    setting outlives exec but not a parent that died before it was made, hence the look
-    at who the parent is. Elsewhere a supervisor killed with -9 leaves its children.
+    setting outlives exec, but neither a change of user nor a parent that died before
+    it was made, hence the order and the look at who the parent is. Elsewhere a
+    supervisor killed with -9 leaves its children.
     """
+    if user:
+        os.setgroups([])
+        os.setgid(pwd.getpwuid(int(user)).pw_gid)
+        os.setuid(int(user))
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -406,4 +415,4 @@ def launch(parent: int, argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    launch(int(sys.argv[1]), sys.argv[2:])
+    launch(int(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -1,0 +1,34 @@
+"""Two vocabularies that people see, each defined once."""
+
+from django.db import models
+
+
+class RunState(models.TextChoices):
+    """How a run at Mixpanel stands. The raw word is kept beside it."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    SUCCEEDED_WITH_ERRORS = "succeeded_with_errors", "Succeeded with errors"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    UNKNOWN = "unknown"
+
+
+UNFINISHED_RUN = (RunState.QUEUED, RunState.RUNNING)
+
+
+class Presence(models.TextChoices):
+    """How our row and the object at Mixpanel stand to one another."""
+
+    PENDING = "pending", "Being created"
+    ACTIVE = "active", "In Mixpanel"
+    NOT_CREATED = "not_created", "Not created"
+    DELETING = "deleting", "Being deleted"
+    DELETED = "deleted"
+    MISSING = "missing", "Gone from Mixpanel"
+
+
+# Rows that a person still works with; a deleted row is kept for its history.
+PRESENT = (Presence.PENDING, Presence.ACTIVE, Presence.DELETING, Presence.MISSING)

@@ -1,0 +1,111 @@
+"""Budgets and breakers, in the database, shared by all workers.
+
+Nothing here sleeps. Whoever may not call now gets `Wait` with the time when it may, and
+frees its worker.
+"""
+
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from mixadmin.common.clock import db_now
+
+from .models import Breaker, Bucket, Job
+from .times import TIMES
+
+BREAKER_OPENS_AFTER = 5
+
+
+class Wait(Exception):
+    """This job cannot go on before `until` (None: until somebody changes something)."""
+
+    def __init__(self, reason: str, message: str, until: datetime | None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.until = until
+
+
+def take(
+    key: str, *, limit: int, per: float, what: str, now: datetime | None = None
+) -> None:
+    """Count one call against `limit` calls in any `per` seconds, or raise Wait.
+
+    A strict sliding window: the times of the calls are kept, so that no two windows
+    side by side let twice the limit through. A crash never gives a call back.
+    """
+    while True:
+        now = now or db_now()
+        bucket = _bucket(key)
+        if bucket.closed_until and bucket.closed_until > now:
+            raise Wait(
+                Job.Wait.RATE, f"Mixpanel asked to wait: {what}.", bucket.closed_until
+            )
+        start = now.timestamp() - per
+        taken = [at for at in bucket.taken if at > start]
+        if len(taken) >= limit:
+            until = datetime.fromtimestamp(taken[-limit] + per, tz=now.tzinfo)
+            message = f"All {limit} of {what} are used; the next is free then."
+            raise Wait(Job.Wait.RATE, message, until)
+        changed = Bucket.objects.filter(key=key, version=bucket.version).update(
+            taken=[*taken, now.timestamp()], version=bucket.version + 1
+        )
+        if changed:
+            return
+
+
+def left(key: str, *, limit: int, per: float) -> tuple[int, datetime | None]:
+    """(calls left, when the next one is free if none is), changing nothing."""
+    now = db_now()
+    bucket = Bucket.objects.filter(key=key).first()
+    taken = [at for at in bucket.taken if at > now.timestamp() - per] if bucket else []
+    if bucket and bucket.closed_until and bucket.closed_until > now:
+        return 0, bucket.closed_until
+    if len(taken) < limit:
+        return limit - len(taken), None
+    return 0, datetime.fromtimestamp(taken[-limit] + per, tz=now.tzinfo)
+
+
+def close(key: str, until: datetime) -> None:
+    """Hold back all calls of a bucket: Mixpanel itself said 429."""
+    _bucket(key)
+    Bucket.objects.filter(key=key).update(closed_until=until)
+
+
+def _bucket(key: str) -> Bucket:
+    try:
+        with transaction.atomic():
+            return Bucket.objects.get_or_create(key=key)[0]
+    except IntegrityError:
+        return Bucket.objects.get(key=key)
+
+
+def check_breaker(key: str) -> bool:
+    """Raise Wait while the breaker is open; True when it wants a probe first."""
+    breaker = Breaker.objects.filter(key=key).first()
+    if breaker is None or breaker.open_until is None:
+        return False
+    if breaker.open_until > db_now():
+        message = "Mixpanel failed several times in a row; calls pause for a while."
+        raise Wait(Job.Wait.BREAKER, message, breaker.open_until)
+    return True
+
+
+def note(key: str, *, ok: bool) -> None:
+    """Tell the breaker how a call went: whether Mixpanel answered at all."""
+    if ok:
+        Breaker.objects.filter(key=key).exclude(failures=0, open_until=None).update(
+            failures=0, opened=0, open_until=None
+        )
+        return
+    try:
+        with transaction.atomic():
+            breaker, _ = Breaker.objects.get_or_create(key=key)
+    except IntegrityError:
+        breaker = Breaker.objects.get(key=key)
+    breaker.failures += 1
+    if breaker.failures >= BREAKER_OPENS_AFTER:
+        pause = min(TIMES.breaker_first * 2**breaker.opened, TIMES.breaker_most)
+        breaker.opened += 1
+        breaker.open_until = db_now() + timedelta(seconds=pause)
+    breaker.save()

@@ -1,0 +1,541 @@
+"""Doing a job: claim it, send, note how it went. May be called twice for the same job.
+
+The order is the guarantee. What Mixpanel already has is listed, the attempt is committed,
+and only then the call goes out; so a row with an attempt and no outcome means "it may
+have happened", whatever died in between.
+"""
+
+import logging
+import os
+import random
+import socket
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from mixadmin.common.clock import db_now
+from mixadmin.common.crypto import CannotDecrypt
+from mixadmin.common.errors import Refused
+from mixadmin.mixpanel.errors import BadRequest, MixpanelError
+
+from . import limits, registry
+from .fence import send_fence
+from .limits import Wait
+from .models import Attempt, Job
+from .operations import Next, Op, after, is_repeatable
+from .registry import Candidate, Plan
+from .times import TIMES
+
+log = logging.getLogger(__name__)
+State = Job.State
+
+# A job that was rescued this often kills its workers; a person must look.
+RECOVERIES = 3
+# Sends of one call that is not repeatable, each after proof that the last did nothing.
+SENDS = 3
+LOOKS = 5
+
+ALLOWED: dict[str, tuple[str, ...]] = {
+    State.QUEUED: (State.CLAIMED, State.CANCELLED),
+    State.WAITING: (State.CLAIMED, State.CANCELLED, State.QUEUED),
+    State.CLAIMED: (
+        State.SENDING,
+        State.QUEUED,
+        State.WAITING,
+        State.FAILED,
+        State.DEAD,
+    ),
+    State.SENDING: (
+        State.SUCCEEDED,
+        State.ACCEPTED,
+        State.POLLING,
+        State.FAILED,
+        State.WAITING,
+        State.QUEUED,
+        State.UNKNOWN,
+        State.NEEDS_DECISION,
+        State.DEAD,
+    ),
+    State.UNKNOWN: (State.RECONCILING, State.NEEDS_DECISION),
+    State.RECONCILING: (
+        State.UNKNOWN,
+        State.ADOPTED,
+        State.SUCCEEDED,
+        State.POLLING,
+        State.QUEUED,
+        State.FAILED,
+        State.NEEDS_DECISION,
+        State.DEAD,
+    ),
+    State.ACCEPTED: (State.POLLING, State.SUCCEEDED),
+    State.ADOPTED: (State.POLLING, State.SUCCEEDED),
+    State.POLLING: (State.SUCCEEDED, State.FAILED, State.CANCELLED),
+    State.NEEDS_DECISION: (
+        State.ADOPTED,
+        State.SUCCEEDED,
+        State.POLLING,
+        State.QUEUED,
+        State.CANCELLED,
+    ),
+    State.FAILED: (State.QUEUED,),
+    State.DEAD: (State.QUEUED,),
+    State.SUCCEEDED: (),
+    State.CANCELLED: (),
+}
+
+
+class Fenced(Exception):
+    """Another worker has taken this job over; this one writes nothing more."""
+
+
+def move(job: Job, state: str, *, token: int | None = None, **changes: Any) -> None:
+    """The one way a job changes its state. Raises Fenced when it is not ours any more.
+
+    `token` is the claim that the caller holds; None for a person's or scheduler's move,
+    which must find the job in the state that they saw.
+    """
+    if state not in ALLOWED[job.state]:
+        raise ValueError(f"A job does not go from {job.state} to {state}.")
+    now = db_now()
+    if state in Job.ENDED:
+        changes.setdefault("ended_at", now)
+    if state not in Job.HELD:
+        changes.setdefault("lease_until", None)
+        changes.setdefault("rung_at", None)
+    if state not in (State.WAITING, State.UNKNOWN):
+        changes.setdefault("wait_reason", "")
+    where = {"token": token} if token is not None else {}
+    changes["state"] = state
+    if not Job.objects.filter(pk=job.pk, state=job.state, **where).update(**changes):
+        raise Fenced(str(job.pk))
+    for name, value in changes.items():
+        setattr(job, name, value)
+
+
+def claim(job_id: UUID) -> Job | None:
+    """Take a due job for this worker, or None if it is not due or another was faster."""
+    now = db_now()
+    for before, claimed in (
+        ((State.QUEUED, State.WAITING), State.CLAIMED),
+        ((State.UNKNOWN,), State.RECONCILING),
+    ):
+        due = Job.objects.filter(pk=job_id, state__in=before, run_after__lte=now)
+        if due.update(
+            state=claimed,
+            token=F("token") + 1,
+            lease_until=now + timedelta(seconds=TIMES.lease),
+            heard_at=now,
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            wait_reason="",
+        ):
+            return Job.objects.select_related("project", "actor").get(pk=job_id)
+    return None
+
+
+def touch(job: Job) -> None:
+    """Say that the worker lives, and keep the lease. Raises Fenced if it is lost."""
+    now = db_now()
+    lease = now + timedelta(seconds=TIMES.lease)
+    mine = Job.objects.filter(pk=job.pk, token=job.token, state=job.state)
+    if not mine.update(lease_until=lease, heard_at=now):
+        raise Fenced(str(job.pk))
+
+
+def run(job_id: UUID) -> None:
+    """Do what a due job needs next. A job that is not due, or not ours, is left alone."""
+    job = claim(job_id)
+    if job is None:
+        return
+    task = registry.task(job.task)
+    if task is None:
+        # Put there by a newer version; a newer worker will know it.
+        move(
+            job, State.WAITING, token=job.token, wait_reason="retry", run_after=_in(60)
+        )
+        return
+    try:
+        _run(job, task.plan)
+    except Fenced:
+        log.warning("job %s was taken over; this worker stops", job.pk)
+
+
+def _run(job: Job, make_plan: Any) -> None:
+    try:
+        plan: Plan = make_plan(job)
+    except (Refused, ValidationError) as error:
+        words = " ".join(getattr(error, "messages", [str(error)]))
+        if job.state == State.RECONCILING:
+            _decide(job, [], words)
+        else:
+            _fail(job, None, "refused", words)
+        return
+    except Wait as wait:
+        _wait(job, wait)
+        return
+    try:
+        if job.state == State.RECONCILING:
+            _reconcile(job, plan)
+        else:
+            _send(job, plan)
+    except Wait as wait:
+        _wait(job, wait)
+    except CannotDecrypt as error:
+        _wait(job, Wait(Job.Wait.CREDENTIAL, str(error), None))
+    except MixpanelError as error:
+        # From a look before the send or after it: nothing was changed by it.
+        _not_now(job, plan, error)
+
+
+def _send(job: Job, plan: Plan) -> None:
+    key = breaker_key(job)
+    probe = limits.check_breaker(key)
+    with plan.client() as client:
+        if probe:
+            client.projects.me()
+            limits.note(key, ok=True)
+        known = list(plan.known(client)) if plan.known else []
+        touch(job)
+        attempt = Attempt(
+            job=job,
+            number=job.attempt_count + 1,
+            token=job.token,
+            known_before=known,
+            credential_version=plan.credential_version,
+        )
+        client.request_id = str(attempt.request_id)
+        with send_fence(TIMES.total + 5):
+            _begin(job, plan, attempt)
+            problem: MixpanelError | None = None
+            value = None
+            try:
+                value = plan.send(client)
+            except MixpanelError as error:
+                problem = error
+            except (TypeError, ValueError) as error:
+                # The client refuses to send what Mixpanel documents otherwise.
+                problem = BadRequest(f"This was not sent: {error}")
+        if problem is None:
+            limits.note(key, ok=True)
+            _succeed(job, plan, attempt, value)
+        else:
+            _settle(job, plan, attempt, problem)
+
+
+def _begin(job: Job, plan: Plan, attempt: Attempt) -> None:
+    """Commit that this attempt is about to be sent, and charge its budget."""
+    attempt.started_at = db_now()
+    try:
+        with transaction.atomic():
+            if plan.budget:
+                bucket, limit, per, what = plan.budget
+                limits.take(bucket, limit=limit, per=per, what=what)
+            move(
+                job,
+                State.SENDING,
+                token=job.token,
+                fingerprint=plan.fingerprint,
+                attempt_count=attempt.number,
+                started_at=job.started_at or attempt.started_at,
+                heard_at=attempt.started_at,
+            )
+            attempt.save()
+    except IntegrityError:
+        job.state = State.CLAIMED
+        message = (
+            "An identical request is not settled yet; two could not be told apart."
+        )
+        raise Wait(Job.Wait.TWIN, message, _in(TIMES.look_again)) from None
+    except Wait:
+        job.state = State.CLAIMED
+        raise
+
+
+def _succeed(
+    job: Job, plan: Plan, attempt: Attempt, value: Any, *, adopted: bool = False
+) -> None:
+    with transaction.atomic():
+        result = plan.save(value) or {}
+        if adopted:
+            move(job, State.ADOPTED, token=job.token)
+        move(
+            job,
+            plan.after,
+            token=job.token,
+            result=result,
+            error_kind="",
+            error_message="",
+            error_raw="",
+            decision={},
+            heard_at=db_now(),
+        )
+        attempt.outcome = "done"
+        attempt.ended_at = db_now()
+        attempt.remote_id = str(result.get("mixpanel_id", ""))
+        attempt.save()
+
+
+def _settle(job: Job, plan: Plan, attempt: Attempt, error: MixpanelError) -> None:
+    """Note a failed call and decide what follows, by the table of outcomes."""
+    attempt.outcome = error.kind
+    attempt.ended_at = db_now()
+    attempt.http_status = error.status
+    attempt.mixpanel_request_id = error.mixpanel_request_id[:100]
+    attempt.error = str(error)[:2000]
+    attempt.save()
+    limits.note(breaker_key(job), ok=error.status is not None and error.status < 500)
+    follow = after(job.op, error)
+    if follow is Next.DONE:
+        _succeed(job, plan, attempt, None)
+    elif follow is Next.FAIL:
+        _fail(job, plan, error.kind, str(error), error.body)
+    elif follow is Next.LOOK:
+        _unknown(job, attempt, error)
+    else:
+        _again(job, plan, follow, error)
+
+
+def _again(job: Job, plan: Plan, follow: Next, error: MixpanelError) -> None:
+    """Send later: the call did not happen, or may happen twice."""
+    told = {
+        "error_kind": error.kind,
+        "error_message": str(error),
+        "error_raw": error.body,
+    }
+    if follow is Next.CREDENTIAL and (plan.refused is None or plan.refused()):
+        message = "The service account was refused; the job goes on with a new secret."
+        _wait(job, Wait(Job.Wait.CREDENTIAL, message, None), **told)
+    elif job.deadline_at < db_now():
+        words = f"Gave up after {job.attempt_count} attempts. Last: {error}"
+        _fail(job, plan, error.kind, words, error.body)
+    elif follow is Next.WAIT:
+        until = _in(clamp_retry_after(error.retry_after, job.attempt_count))
+        if plan.budget:
+            limits.close(plan.budget[0], until)
+        _wait(job, Wait(Job.Wait.RATE, str(error), until), **told)
+    else:
+        until = _in(backoff(job.attempt_count))
+        _wait(job, Wait(Job.Wait.RETRY, str(error), until), **told)
+
+
+def _not_now(job: Job, plan: Plan, error: MixpanelError) -> None:
+    """A read before a send, or a look after one, failed: nothing was changed by it."""
+    limits.note(breaker_key(job), ok=error.status is not None and error.status < 500)
+    follow = after(Op.SAFE, error)
+    if job.state == State.RECONCILING:
+        # What was sent is still unknown, whatever stops us from looking.
+        seconds = backoff(job.recoveries + 1)
+        if job.deadline_at < db_now():
+            _decide(
+                job, [], f"Mixpanel could not be asked what became of this: {error}"
+            )
+        else:
+            move(
+                job,
+                State.UNKNOWN,
+                token=job.token,
+                run_after=_in(seconds),
+                wait_reason=Job.Wait.RETRY,
+                error_kind=error.kind,
+                error_message=str(error),
+                error_raw=error.body,
+            )
+            if follow is Next.CREDENTIAL and plan.refused:
+                plan.refused()
+    elif follow is Next.FAIL:
+        _fail(job, plan, error.kind, str(error), error.body)
+    else:
+        _again(job, plan, follow, error)
+
+
+def _unknown(job: Job, attempt: Attempt, error: MixpanelError | None) -> None:
+    """Nobody knows whether it happened. Look when Mixpanel had time to show it."""
+    look_at = attempt.started_at + timedelta(seconds=TIMES.total + TIMES.settle)
+    if job.op == Op.DESTRUCTIVE:
+        look_at = attempt.started_at + timedelta(seconds=TIMES.look_again)
+    move(
+        job,
+        State.UNKNOWN,
+        token=job.token,
+        run_after=look_at,
+        wait_reason=Job.Wait.SETTLE,
+        error_kind=error.kind if error else "worker_lost",
+        error_message=str(error) if error else "The worker died while sending.",
+        error_raw=error.body if error else "",
+    )
+
+
+def _reconcile(job: Job, plan: Plan) -> None:
+    """Find out what became of a call whose outcome is unknown."""
+    attempt = job.attempts.last()
+    assert attempt is not None, "an unknown outcome without an attempt"
+    with plan.client() as client:
+        if plan.check is not None:
+            _reconcile_absence(job, plan, attempt, plan.check(client))
+            return
+        assert plan.find is not None, f"{job.task} has no way to look"
+        found = list(plan.find(client, attempt))
+    touch(job)
+    now = db_now()
+    ids = sorted(candidate.id for candidate in found)
+    attempt.looks = [*attempt.looks, {"at": now.isoformat(), "found": ids}]
+    attempt.save(update_fields=["looks"])
+    agree = len(attempt.looks) > 1 and attempt.looks[-2]["found"] == ids
+    if plan.window is not None:
+        over = now >= attempt.started_at + timedelta(seconds=plan.window)
+        agree = over or len(ids) == 1
+    if not agree:
+        if len(attempt.looks) >= LOOKS and plan.window is None:
+            _decide(job, found, "Mixpanel's lists keep changing.")
+            return
+        again = _in(TIMES.look_again)
+        move(
+            job,
+            State.UNKNOWN,
+            token=job.token,
+            run_after=again,
+            wait_reason=Job.Wait.SETTLE,
+        )
+    elif len(ids) == 1:
+        _succeed(job, plan, attempt, found[0].value, adopted=True)
+    elif found:
+        _decide(job, found, f"{len(found)} things at Mixpanel look like this request.")
+    elif not plan.resend:
+        _decide(job, [], "Mixpanel shows no sign of it, which does not prove absence.")
+    elif job.attempt_count >= SENDS:
+        _decide(job, [], f"Sent {job.attempt_count} times, and never seen at Mixpanel.")
+    else:
+        # Two looks, apart and after the settle time, saw nothing: it did not happen.
+        attempt.outcome = "did_not_happen"
+        attempt.ended_at = attempt.ended_at or now
+        attempt.save(update_fields=["outcome", "ended_at"])
+        move(job, State.QUEUED, token=job.token, run_after=now)
+
+
+def _reconcile_absence(job: Job, plan: Plan, attempt: Attempt, value: Any) -> None:
+    if value is not None:
+        _succeed(job, plan, attempt, value, adopted=True)
+    elif plan.resend and job.attempt_count < SENDS:
+        move(job, State.QUEUED, token=job.token, run_after=db_now())
+    else:
+        _decide(
+            job, [], "It is still there, and sending it again cannot be taken back."
+        )
+
+
+def _decide(job: Job, found: list[Candidate], why: str) -> None:
+    """Ask a person. Nothing is sent until they answer."""
+    options = [{"id": c.id, "summary": c.summary} for c in found]
+    move(
+        job,
+        State.NEEDS_DECISION,
+        token=job.token,
+        decision={"why": why, "candidates": options},
+    )
+
+
+def _fail(job: Job, plan: Plan | None, kind: str, message: str, raw: str = "") -> None:
+    with transaction.atomic():
+        move(
+            job,
+            State.FAILED,
+            token=job.token,
+            error_kind=kind,
+            error_message=message,
+            error_raw=raw,
+        )
+        if plan and plan.on_end:
+            plan.on_end(State.FAILED)
+
+
+def _wait(job: Job, wait: Wait, **told: str) -> None:
+    told = told or {"error_message": wait.message}
+    state = State.UNKNOWN if job.state == State.RECONCILING else State.WAITING
+    # Without an end of its own a wait is looked at again now and then, and at once
+    # when somebody changes what it waits for.
+    until = wait.until or _in(TIMES.give_up)
+    move(
+        job,
+        state,
+        token=job.token,
+        run_after=until,
+        wait_reason=wait.reason,
+        **told,
+    )
+
+
+def rescue_lapsed() -> int:
+    """Give jobs back whose worker has gone silent. Returns how many."""
+    rescued = 0
+    for job in Job.objects.lapsed(db_now())[:500]:
+        if rescue(job):
+            rescued += 1
+    return rescued
+
+
+def rescue(job: Job) -> bool:
+    sent = job.state == State.SENDING
+    recoveries = job.recoveries + 1
+    now = db_now()
+    changes: dict[str, Any] = {"recoveries": recoveries, "token": job.token + 1}
+    attempt = job.attempts.last()
+    if sent and not is_repeatable(job.op):
+        # It may have happened. This must be looked at even when workers keep dying.
+        assert attempt is not None
+        seconds = TIMES.total + TIMES.settle
+        state, changes["run_after"] = (
+            State.UNKNOWN,
+            attempt.started_at + timedelta(seconds=seconds),
+        )
+        changes |= {
+            "wait_reason": Job.Wait.SETTLE,
+            "error_kind": "worker_lost",
+            "error_message": "The worker died while sending; it may have happened.",
+        }
+    elif recoveries > RECOVERIES:
+        state = State.DEAD
+        changes |= {
+            "error_kind": "worker_lost",
+            "error_message": f"Its worker died {recoveries} times while {job.state}.",
+        }
+        if job.state == State.RECONCILING:
+            state = State.NEEDS_DECISION
+            why = "Workers keep dying while they look what became of it."
+            changes["decision"] = {"why": why, "candidates": []}
+    elif job.state == State.RECONCILING:
+        state, changes["run_after"] = State.UNKNOWN, now
+    else:
+        state, changes["run_after"] = State.QUEUED, now
+    try:
+        move(job, state, token=job.token, **changes)
+    except Fenced:
+        return False
+    log.warning("job %s lost its worker %s; now %s", job.pk, job.worker, state)
+    return True
+
+
+def breaker_key(job: Job) -> str:
+    return f"project:{job.project_id}" if job.project_id else "host"
+
+
+def backoff(attempts: int) -> float:
+    """2 s, doubled up to a minute, and some seconds of chance, as Mixpanel advises."""
+    pause = min(TIMES.backoff_first * 2 ** max(0, attempts - 1), TIMES.backoff_most)
+    return pause + random.uniform(0.2, 1) * TIMES.backoff_jitter  # noqa: S311
+
+
+def clamp_retry_after(seconds: float | None, attempts: int) -> float:
+    """Mixpanel's own wish first, within reason; without one the usual backoff."""
+    if seconds is None:
+        return backoff(attempts)
+    shortest = min(1.0, TIMES.backoff_first)
+    return min(max(seconds, shortest), TIMES.retry_after_most) + random.uniform(  # noqa: S311
+        0, TIMES.backoff_jitter
+    )
+
+
+def _in(seconds: float) -> datetime:
+    return db_now() + timedelta(seconds=seconds)

@@ -1,0 +1,55 @@
+"""The three Celery tasks. Each may be lost, doubled or late without harm."""
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.db.models import Q
+
+from mixadmin.celery import app
+from mixadmin.common.clock import db_now
+
+from . import polls, runner
+from .actions import ring, ring_poll
+from .models import Beat, Job, Poll
+from .registry import TICKS
+from .times import TIMES
+
+log = logging.getLogger(__name__)
+
+
+@app.task(name="mixadmin.run")
+def run(job_id: str) -> None:
+    try:
+        runner.run(UUID(job_id))
+    except ValueError:
+        log.warning("a message without a job id was dropped")
+
+
+@app.task(name="mixadmin.poll")
+def poll(poll_id: int) -> None:
+    polls.run_poll(int(poll_id))
+
+
+@app.task(name="mixadmin.tick")
+def tick() -> None:
+    """Find what is due and ring for it; find who went silent and take their work back."""
+    now = db_now()
+    runner.rescue_lapsed()
+    unheard = Q(rung_at=None) | Q(rung_at__lt=now - timedelta(seconds=TIMES.ring_again))
+    due = Job.objects.due(now).filter(unheard)
+    jobs = list(due.order_by("run_after").values_list("pk", flat=True)[:500])
+    Job.objects.filter(pk__in=jobs).update(rung_at=now)
+    for job_id in jobs:
+        ring(job_id)
+    due_polls = Poll.objects.due(now).filter(unheard)
+    ids = list(due_polls.order_by("next_at").values_list("pk", flat=True)[:200])
+    Poll.objects.filter(pk__in=ids).update(rung_at=now)
+    for poll_id in ids:
+        ring_poll(poll_id)
+    for work in TICKS:
+        try:
+            work()
+        except Exception:
+            log.exception("%s failed at this tick", work.__name__)
+    Beat.objects.update_or_create(name="scheduler", defaults={"at": now})

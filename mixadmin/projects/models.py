@@ -1,0 +1,157 @@
+from typing import Self
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.urls import reverse
+
+from mixadmin.accounts.models import User
+from mixadmin.common.crypto import SecretField
+from mixadmin.common.validation import no_hidden_characters
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def visible_to(self, user: User) -> Self:
+        if user.is_superuser:
+            return self
+        return self.filter(memberships__user=user)
+
+
+class Project(models.Model):
+    """A Mixpanel project that mixadmin looks after."""
+
+    class Region(models.TextChoices):
+        US = "us", "United States"
+        EU = "eu", "European Union"
+        IN = "in", "India"
+
+    class Environment(models.TextChoices):
+        TEST = "test"
+        PRODUCTION = "production"
+
+    class Verification(models.TextChoices):
+        NEVER = "", "Not verified"
+        WORKS = "works"
+        WRONG_REGION = "wrong_region", "Wrong region"
+        NO_ACCESS = "no_access", "No access"
+        CANNOT_REACH = "cannot_reach", "Cannot reach Mixpanel"
+
+    name = models.CharField(max_length=120, validators=[no_hidden_characters])
+    mixpanel_id = models.BigIntegerField(
+        "Mixpanel project id",
+        validators=[MinValueValidator(1), MaxValueValidator(2**53 - 1)],
+    )
+    region = models.CharField("data residency region", max_length=2, choices=Region)
+    environment = models.CharField(
+        max_length=10, choices=Environment, default=Environment.PRODUCTION
+    )
+    token = SecretField("project token", blank=True, default="")
+    organization_id = models.BigIntegerField(
+        "Mixpanel organization id",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(2**53 - 1)],
+    )
+    is_b2b = models.BooleanField(
+        "B2B project",
+        default=False,
+        help_text="Event imports into a B2B project need a company column.",
+    )
+    service_account = models.ForeignKey(
+        "service_accounts.ServiceAccount",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="projects",
+        help_text="Calls to Mixpanel for this project are made with it.",
+    )
+
+    verification = models.CharField(
+        max_length=12, choices=Verification, default=Verification.NEVER, blank=True
+    )
+    verification_detail = models.TextField(blank=True)
+    verified_at = models.DateTimeField(null=True, blank=True)
+    # None until it was tried; False where Mixpanel has closed Cloud Import.
+    connectors_open = models.BooleanField(null=True)
+    inventory_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["mixpanel_id"],
+                name="projects_project_mixpanel_id_once",
+                violation_error_message=(
+                    "This Mixpanel project is registered already. "
+                    "Ask an administrator to make you a member of it."
+                ),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("projects:detail", args=[self.pk])
+
+
+class Membership(models.Model):
+    """What a person may do in a project."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer"
+        EDITOR = "editor"
+
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, related_name="memberships"
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships"
+    )
+    role = models.CharField(max_length=10, choices=Role, default=Role.VIEWER)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "user"],
+                name="projects_membership_once",
+                violation_error_message="This person is a member already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.project}"
+
+
+class RemoteObject(models.Model):
+    """Something that exists at Mixpanel and is not managed here, as last seen."""
+
+    class Kind(models.TextChoices):
+        SOURCE = "source", "Warehouse source"
+        IMPORT = "import", "Warehouse import"
+        CONNECTOR = "connector", "Cloud connector"
+
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, related_name="remote_objects"
+    )
+    kind = models.CharField(max_length=10, choices=Kind)
+    mixpanel_id = models.CharField(max_length=60)
+    summary = models.CharField(max_length=300)
+    raw = models.JSONField(default=dict)
+    first_seen_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["kind", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "kind", "mixpanel_id"],
+                name="projects_remoteobject_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.summary

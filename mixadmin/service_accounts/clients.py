@@ -1,0 +1,116 @@
+"""Clients for Mixpanel from a stored credential: the one place a secret leaves."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+
+from mixadmin.common.clock import db_now
+from mixadmin.common.errors import Refused
+from mixadmin.jobs.limits import Wait
+from mixadmin.jobs.models import Job
+from mixadmin.jobs.times import TIMES
+from mixadmin.mixpanel.client import MixpanelClient, Timeouts
+from mixadmin.mixpanel.errors import MixpanelError
+from mixadmin.projects import access
+from mixadmin.projects.models import Project
+
+from .models import ServiceAccount
+
+
+@contextmanager
+def client_for_account(
+    account: ServiceAccount, *, region: str = "", project_id: int | None = None
+) -> Iterator[MixpanelClient]:
+    """A client with the secret as it is stored now. `project_id` is Mixpanel's."""
+    client = MixpanelClient(
+        region or account.region,
+        account.username,
+        account.secret.reveal(),
+        project_id=project_id,
+        timeouts=Timeouts(connect=TIMES.connect, read=TIMES.read, total=TIMES.total),
+        app_url=settings.MIXPANEL_APP_URL,
+        ingestion_url=settings.MIXPANEL_INGESTION_URL,
+    )
+    with client:
+        yield client
+
+
+@contextmanager
+def client_for(project: Project) -> Iterator[MixpanelClient]:
+    """A client for a project. Raises Refused without an account, Wait if refused."""
+    account = usable_account(project)
+    with client_for_account(
+        account, region=project.region, project_id=project.mixpanel_id
+    ) as client:
+        yield client
+
+
+def usable_account(project: Project) -> ServiceAccount:
+    account = ServiceAccount.objects.filter(pk=project.service_account_id).first()
+    if account is None:
+        raise Refused(
+            f"{project.name} has no service account. Choose one in its settings.",
+            code="no_service_account",
+        )
+    ensure_usable(account)
+    return account
+
+
+def ensure_usable(account: ServiceAccount) -> None:
+    """Raise Wait while Mixpanel refuses this account: nothing more is sent with it."""
+    if account.verification == ServiceAccount.Verification.REFUSED:
+        message = (
+            f"Mixpanel refuses the service account {account.username}. "
+            "Set a new secret; the waiting work then goes on by itself."
+        )
+        raise Wait(Job.Wait.CREDENTIAL, message, None)
+
+
+def for_job(job: Job) -> dict[str, Any]:
+    """What every Plan for a project needs: its client, and what a 401 means.
+
+    The right of the person is looked at again here, since it may have been taken away
+    between the click and the call; not when an outcome is only looked up.
+    """
+    assert job.project is not None
+    project = job.project
+    if job.state == Job.State.CLAIMED:
+        access.require(job.actor, project)
+    account = usable_account(project)
+    Job.objects.filter(pk=job.pk).exclude(service_account=account).update(
+        service_account=account
+    )
+    return {
+        "client": partial(client_for, project),
+        "refused": partial(note_refusal, account, region=project.region),
+        "credential_version": account.secret_version,
+    }
+
+
+def note_refusal(account: ServiceAccount, *, region: str = "") -> bool:
+    """Ask Mixpanel once, after a 401, whether the account works. True when not.
+
+    Then it is marked, so that one refusal stops all its work instead of each job
+    finding out alone.
+    """
+    current = ServiceAccount.objects.get(pk=account.pk)
+    if current.secret_version != account.secret_version:
+        return False
+    try:
+        with client_for_account(current, region=region) as client:
+            client.projects.me()
+    except MixpanelError as error:
+        if error.kind != "not_authenticated":
+            return False
+        ServiceAccount.objects.filter(
+            pk=account.pk, secret_version=account.secret_version
+        ).update(
+            verification=ServiceAccount.Verification.REFUSED,
+            verification_detail=str(error),
+            verified_at=db_now(),
+        )
+        return True
+    return False

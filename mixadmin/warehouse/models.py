@@ -1,0 +1,283 @@
+import json
+from datetime import timedelta
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from mixadmin.common.crypto import SecretJSONField
+from mixadmin.common.rules import clean_text
+from mixadmin.common.states import PRESENT, Presence, RunState
+from mixadmin.common.validation import raise_for
+from mixadmin.projects.models import Project
+
+from .databricks import differs
+from .kinds import KINDS, WAREHOUSES, check_source, frequency_label
+from .sync_modes import SYNC_MODES, Deadline, check_import, mirror_deadline
+
+
+class PresenceQuerySet(models.QuerySet[Any]):
+    def present(self) -> Self:
+        """Those that a person still works with."""
+        return self.filter(presence__in=(*PRESENT, Presence.NOT_CREATED))
+
+
+class WarehouseSource(models.Model):
+    """A warehouse that Mixpanel reads from. Mixpanel never echoes how it connects."""
+
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, related_name="warehouse_sources"
+    )
+    name = models.CharField(max_length=255)
+    # Mixpanel's word; one that is not known here is shown as it came.
+    warehouse_type = models.CharField(max_length=40)
+    # What may be shown of the connection; the rest is in `secrets`. Empty when adopted.
+    connection = models.JSONField(default=dict, blank=True)
+    secrets = SecretJSONField(default="", blank=True)
+    accepted_warnings = models.JSONField(default=list, blank=True)
+    mixpanel_id = models.BigIntegerField(null=True, blank=True)
+    presence = models.CharField(
+        max_length=12, choices=Presence, default=Presence.PENDING
+    )
+    adopted = models.BooleanField(default=False)
+    raw = models.JSONField(default=dict, blank=True)
+    observed_at = models.DateTimeField(null=True, blank=True)
+    absent_since = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PresenceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"],
+                name="warehouse_source_name_once",
+                condition=Q(presence__in=["pending", "active"], adopted=False),
+                violation_error_message="This project has a warehouse with that name.",
+            ),
+            models.UniqueConstraint(
+                fields=["project", "mixpanel_id"],
+                name="warehouse_source_mixpanel_id_once",
+                condition=Q(mixpanel_id__isnull=False),
+                violation_error_message="This warehouse is managed here already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("warehouse:source_detail", args=[self.project_id, self.pk])
+
+    @property
+    def type_label(self) -> str:
+        known = WAREHOUSES.get(self.warehouse_type)
+        return known.label if known else self.warehouse_type
+
+    def clean(self) -> None:
+        findings = clean_text("name", self.name, label="Name", required=True)
+        if not self.adopted:
+            both = {**self.connection, **json.loads(self.secrets.reveal() or "{}")}
+            findings += check_source(self.warehouse_type, both)
+        raise_for(findings, self.accepted_warnings)
+
+
+class WarehouseImport(models.Model):
+    """A table that Mixpanel imports, once or again and again."""
+
+    project = models.ForeignKey(
+        Project, on_delete=models.CASCADE, related_name="warehouse_imports"
+    )
+    source = models.ForeignKey(
+        WarehouseSource,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="imports",
+    )
+    # Ours: imports have no name at Mixpanel.
+    name = models.CharField(max_length=255)
+    kind = models.CharField(max_length=20)
+    sync_mode = models.CharField(max_length=20)
+    table_params = models.JSONField(default=dict)
+    # The fields of its kind, by the names of Mixpanel's API; see kinds.KINDS.
+    fields = models.JSONField(default=dict, blank=True)
+    # Nanoseconds, as on the wire.
+    run_every = models.BigIntegerField(null=True, blank=True)
+    databricks_params = models.JSONField(null=True, blank=True)
+    accepted_warnings = models.JSONField(default=list, blank=True)
+
+    paused = models.BooleanField(default=False)
+    # Paused while nobody here asked for it: by the volume guard, or in Mixpanel.
+    paused_elsewhere = models.BooleanField(default=False)
+    mixpanel_id = models.BigIntegerField(null=True, blank=True)
+    presence = models.CharField(
+        max_length=12, choices=Presence, default=Presence.PENDING
+    )
+    adopted = models.BooleanField(default=False)
+    last_dispatch_at = models.DateTimeField(null=True, blank=True)
+    raw = models.JSONField(default=dict, blank=True)
+    observed_at = models.DateTimeField(null=True, blank=True)
+    absent_since = models.DateTimeField(null=True, blank=True)
+    # The history is asked for until then even when the list shows nothing new.
+    watch_until = models.DateTimeField(null=True, blank=True)
+    history_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PresenceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["project", "presence", "-id"], name="warehouse_newest")
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"],
+                name="warehouse_import_name_once",
+                condition=Q(presence__in=["pending", "active", "deleting", "missing"]),
+                violation_error_message="This project has an import with that name.",
+            ),
+            models.UniqueConstraint(
+                fields=["project", "mixpanel_id"],
+                name="warehouse_import_mixpanel_id_once",
+                condition=Q(mixpanel_id__isnull=False),
+                violation_error_message="This import is managed here already.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("warehouse:import_detail", args=[self.project_id, self.pk])
+
+    def clean(self) -> None:
+        findings = clean_text("name", self.name, label="Name", required=True)
+        if not self.adopted:
+            source = self.source
+            findings += check_import(
+                kind=self.kind,
+                sync_mode=self.sync_mode,
+                warehouse_type=source.warehouse_type if source else "",
+                table_params=self.table_params,
+                fields=self.fields,
+                run_every=self.run_every,
+                databricks_params=self.databricks_params,
+                b2b=self.project.is_b2b,
+                compute_type=str(
+                    (source.connection if source else {}).get("compute_type", "")
+                ),
+            )
+        raise_for(findings, self.accepted_warnings)
+
+    @property
+    def kind_label(self) -> str:
+        return KINDS[self.kind].label if self.kind in KINDS else self.kind
+
+    @property
+    def sync_mode_label(self) -> str:
+        known = SYNC_MODES.get(self.sync_mode)
+        return known.label if known else self.sync_mode
+
+    @property
+    def frequency_label(self) -> str:
+        return frequency_label(self.run_every)
+
+    @property
+    def interval(self) -> timedelta | None:
+        """The time between two scheduled runs, None when only triggered or once."""
+        if not self.run_every or self.sync_mode == "one_time":
+            return None
+        return timedelta(microseconds=self.run_every / 1000)
+
+    @property
+    def cluster_drift(self) -> list[tuple[str, Any, Any]]:
+        """Where Mixpanel's Databricks config is another one: (key, ours, theirs)."""
+        theirs = self.raw.get("databricks_params")
+        if self.databricks_params is None or theirs is None:
+            return []
+        return differs(
+            self.databricks_params.get("export_cluster_config"),
+            theirs.get("export_cluster_config") if isinstance(theirs, dict) else None,
+        )
+
+    def mirror_deadline(self) -> Deadline | None:
+        """When it dies unless it runs; None for other sync modes."""
+        if self.sync_mode != "mirror_mode" or self.source is None:
+            return None
+        succeeded = self.runs.filter(state=RunState.SUCCEEDED).order_by("-ended_at")
+        last = succeeded.values_list("ended_at", flat=True).first()
+        return mirror_deadline(self.source.warehouse_type, last)
+
+
+class ImportRunQuerySet(models.QuerySet["ImportRun"]):
+    def unfinished(self) -> Self:
+        return self.filter(state__in=(RunState.QUEUED, RunState.RUNNING))
+
+
+class ImportRun(models.Model):
+    """One run of an import, kept after Mixpanel has forgotten it.
+
+    Mixpanel gives no id: a run is known by when it started, and by its place among runs
+    that started at the same moment. A gap is a row too: runs that nobody saw.
+    """
+
+    warehouse_import = models.ForeignKey(
+        WarehouseImport, on_delete=models.CASCADE, related_name="runs"
+    )
+    state = models.CharField(max_length=22, choices=RunState)
+    # Mixpanel's own word; "" while only the request is known.
+    raw_state = models.CharField(max_length=60, blank=True)
+    started_at = models.DateTimeField(null=True)
+    ordinal = models.PositiveSmallIntegerField(default=0)
+    ended_at = models.DateTimeField(null=True)
+    num_events_imported = models.BigIntegerField(null=True)
+    # Who asked for it, when it was a person or a tool: their job.
+    job = models.OneToOneField(
+        "jobs.Job", null=True, on_delete=models.SET_NULL, related_name="import_run"
+    )
+    requested_at = models.DateTimeField(null=True)
+    # Returned by manual-sync; the history does not carry it.
+    mixpanel_run_id = models.CharField(max_length=100, blank=True)
+    is_gap = models.BooleanField(default=False)
+    note = models.TextField(blank=True)
+    raw = models.JSONField(default=dict)
+    # started_at, or while there is none when it was asked for or first seen.
+    at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    objects = ImportRunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        indexes = [
+            models.Index(
+                fields=["warehouse_import", "-at", "-id"], name="warehouse_run_newest"
+            ),
+            models.Index(fields=["state", "-at"], name="warehouse_run_state"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["warehouse_import", "started_at", "ordinal"],
+                name="warehouse_run_once",
+                condition=Q(started_at__isnull=False, is_gap=False),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"Run of {self.warehouse_import} at {self.at:%Y-%m-%d %H:%M} UTC"
+
+    def get_absolute_url(self) -> str:
+        run_of = self.warehouse_import
+        return reverse(
+            "warehouse:run_detail", args=[run_of.project_id, run_of.pk, self.pk]
+        )
+
+    @property
+    def duration(self) -> timedelta | None:
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at
