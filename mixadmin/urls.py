@@ -1,3 +1,26 @@
 """Every URL of the product."""
 
-urlpatterns: list = []  # type: ignore[type-arg]
+from django.contrib.auth.decorators import login_not_required
+from django.http import HttpRequest, HttpResponse
+from django.urls import include, path
+
+
+@login_not_required
+def healthz(request: HttpRequest) -> HttpResponse:
+    """This process answers. Says nothing more to whoever asks."""
+    return HttpResponse("ok", content_type="text/plain")
+
+
+PROJECT = "projects/<int:project_id>/"
+
+urlpatterns = [
+    path("healthz", healthz),
+    path("", include("mixadmin.dashboard.urls")),
+    path("accounts/", include("mixadmin.accounts.urls")),
+    path("projects/", include("mixadmin.projects.urls")),
+    path("service-accounts/", include("mixadmin.service_accounts.urls")),
+    path(PROJECT, include("mixadmin.warehouse.urls")),
+    path(f"{PROJECT}connectors/", include("mixadmin.connectors.urls")),
+    path("jobs/", include("mixadmin.jobs.urls")),
+    path("api/", include("mixadmin.dashboard.api")),
+]

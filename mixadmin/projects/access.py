@@ -3,10 +3,14 @@
 A project that a person may not see does not exist for them: 404, never 403.
 """
 
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
 from django.http import Http404
 
 from mixadmin.accounts.models import User
 from mixadmin.common.errors import Refused
+from mixadmin.jobs.models import Job
 
 from .models import Membership, Project
 
@@ -54,7 +58,7 @@ def role_in(user: User, project: Project) -> str:
     return membership.role if membership else ""
 
 
-def project_ids(user: User, role: str = VIEWER) -> "list[int]":
+def project_ids(user: User, role: str = VIEWER) -> list[int]:
     """The projects in which `user` has at least `role`."""
     if user.is_superuser:
         return list(Project.objects.values_list("pk", flat=True))
@@ -62,3 +66,28 @@ def project_ids(user: User, role: str = VIEWER) -> "list[int]":
     if role == EDITOR:
         memberships = memberships.filter(role=EDITOR)
     return list(memberships.values_list("project_id", flat=True))
+
+
+def visible_jobs(user: User) -> QuerySet[Job]:
+    """The jobs of the projects and service accounts that a person may see."""
+    jobs = Job.objects.all()
+    if user.is_superuser:
+        return jobs
+    projects = Project.objects.visible_to(user).values("pk")
+    own = Q(project=None) & Q(service_account__owner=user)
+    return jobs.filter(Q(project__in=projects) | own)
+
+
+def get_job(user: User, pk: UUID | str, role: str = VIEWER) -> Job:
+    """The job, if `user` may see it and has `role` for it. Http404 or NotPermitted."""
+    job = (
+        visible_jobs(user)
+        .select_related("project", "service_account", "actor")
+        .filter(pk=pk)
+        .first()
+    )
+    if job is None:
+        raise Http404("There is no such job.")
+    if job.project is not None:
+        require(user, job.project, role)
+    return job

@@ -1,0 +1,5 @@
+"""The REST API's routes."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
