@@ -1,0 +1,1 @@
+"""A Mixpanel that runs on a laptop and in tests. See docs/sandbox.md."""
