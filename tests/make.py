@@ -1,0 +1,188 @@
+"""Rows with good defaults, and what the machinery would do, without a broker."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from mixadmin.accounts.models import User
+from mixadmin.common.clock import db_now
+from mixadmin.common.crypto import Secret
+from mixadmin.common.states import Presence, RunState
+from mixadmin.connectors.models import Connector, ConnectorRun
+from mixadmin.jobs import polls, runner
+from mixadmin.jobs.models import Job, Poll
+from mixadmin.jobs.registry import POLLERS, task
+from mixadmin.projects.models import Membership, Project, RemoteObject
+from mixadmin.service_accounts.models import ServiceAccount
+from mixadmin.warehouse.models import ImportRun, WarehouseImport, WarehouseSource
+
+MIXPANEL_ID = 3_000_001
+USERNAME = "ops.1a2b3c.mp-service-account"
+SECRET = "s3cret-of-the-tests-0123456789abcd"
+PASSWORD = "correct horse battery staple"
+
+
+def make_user(username="ada", **changes):
+    return User.objects.create_user(username=username, password=PASSWORD, **changes)
+
+
+def make_service_account(**changes):
+    fields = {
+        "username": USERNAME,
+        "secret": Secret(SECRET),
+        "region": "us",
+        "organization_id": 1,
+        **changes,
+    }
+    return ServiceAccount.objects.create(**fields)
+
+
+def make_project(*, owner=None, viewer=None, **changes):
+    if "service_account" not in changes:
+        account = ServiceAccount.objects.filter(username=USERNAME).first()
+        changes["service_account"] = account or make_service_account(owner=owner)
+    fields = {"name": "Shop", "mixpanel_id": MIXPANEL_ID, "region": "us", **changes}
+    project = Project.objects.create(**fields)
+    for user, role in ((owner, "editor"), (viewer, "viewer")):
+        if user:
+            Membership.objects.create(project=project, user=user, role=role)
+    return project
+
+
+def make_source(*, project, **changes):
+    fields = {
+        "name": "Warehouse",
+        "warehouse_type": "bigquery",
+        "connection": {"gcp_project_id": "acme-data"},
+        "mixpanel_id": 71,
+        "presence": Presence.ACTIVE,
+        **changes,
+    }
+    return WarehouseSource.objects.create(project=project, **fields)
+
+
+def make_import(*, project, source=None, **changes):
+    fields = {
+        "name": "Orders",
+        "kind": "event_stream",
+        "sync_mode": "time_based",
+        "table_params": {"dataset": "shop", "table": "orders"},
+        "fields": {
+            "event_name": "Order",
+            "time_column_name": "ordered_at",
+            "insert_time_column_name": "inserted_at",
+            "user_column_name": "customer",
+        },
+        "run_every": 3_600_000_000_000,
+        "mixpanel_id": 501,
+        "presence": Presence.ACTIVE,
+        **changes,
+    }
+    source = source or WarehouseSource.objects.filter(project=project).first()
+    source = source or make_source(project=project)
+    return WarehouseImport.objects.create(project=project, source=source, **fields)
+
+
+def make_run(*, warehouse_import, **changes):
+    now = timezone.now()
+    fields = {
+        "state": RunState.SUCCEEDED,
+        "raw_state": "SUCCEEDED",
+        "started_at": now,
+        "ended_at": now,
+        "num_events_imported": 10,
+        "at": changes.get("started_at", now),
+        "seen_at": now,
+        **changes,
+    }
+    return ImportRun.objects.create(warehouse_import=warehouse_import, **fields)
+
+
+def make_connector(*, project, **changes):
+    fields = {
+        "label": "Signups",
+        "connector_type": "gcsImport",
+        "connector_properties": {"gcs_bucket": "acme", "gcs_prefix": "signup/"},
+        "category_properties": {"data_format": "mixpanel_event", "compression": "none"},
+        "mixpanel_id": "232f40cc-7ccc-4da3-b9c3-d8c1d14142c6",
+        "presence": Presence.ACTIVE,
+        **changes,
+    }
+    return Connector.objects.create(project=project, **fields)
+
+
+def make_connector_run(*, connector, **changes):
+    now = timezone.now()
+    fields = {
+        "state": RunState.SUCCEEDED,
+        "raw_state": "succeeded",
+        "started_at": now,
+        "ended_at": now,
+        "progress": 1.0,
+        "num_events_imported": 13,
+        "num_events_processed": 13,
+        "num_events_dropped": 0,
+        "num_files_imported": 4,
+        "size_imported": 1610,
+        "at": changes.get("started_at", now),
+        "seen_at": now,
+        **changes,
+    }
+    return ConnectorRun.objects.create(connector=connector, **fields)
+
+
+def make_remote_object(*, project, **changes):
+    now = timezone.now()
+    fields = {
+        "kind": RemoteObject.Kind.IMPORT,
+        "mixpanel_id": "900",
+        "summary": "Events, Append",
+        "raw": {},
+        "first_seen_at": now,
+        "seen_at": now,
+        **changes,
+    }
+    return RemoteObject.objects.create(project=project, **fields)
+
+
+def make_job(*, project=None, **changes):
+    now = db_now()
+    fields = {
+        "task": "warehouse.create_import",
+        "op": "non_idempotent",
+        "title": "Create import Orders",
+        "created_at": now,
+        "run_after": now,
+        "deadline_at": now + timedelta(days=1),
+        **changes,
+    }
+    return Job.objects.create(project=project, **fields)
+
+
+def run_due_jobs(*, hurry=False, rounds=20):
+    """Run every due job, again and again until nothing is due. Returns how many ran.
+
+    With `hurry` the waiting ones are due as well, so that no test has to sleep.
+    """
+    ran = 0
+    for _ in range(rounds):
+        if hurry:
+            Job.objects.filter(state__in=Job.RUNNABLE).update(run_after=db_now())
+        due = list(Job.objects.due(db_now()).values_list("pk", flat=True))
+        if not due:
+            break
+        for job_id in due:
+            runner.run(job_id)
+            ran += 1
+    return ran
+
+
+def poll_now(project):
+    """Poll everything of a project once, whether it is due or not."""
+    task("")
+    for name in POLLERS:
+        poll, _ = Poll.objects.get_or_create(
+            project=project, name=name, defaults={"next_at": db_now()}
+        )
+        Poll.objects.filter(pk=poll.pk).update(next_at=db_now(), lease_until=None)
+        polls.run_poll(poll.pk)
