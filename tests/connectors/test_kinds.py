@@ -149,6 +149,7 @@ def test_risky_prefixes_must_be_ticked(kind, prefix, code):
         (PLAIN | {"compression": True}, "compression", "type"),
         (PLAIN | {"frequency": 60}, "frequency", "unknown_field"),
         (PLAIN | {"property_remap": {"time": "ts"}}, "property_remap", "not_used"),
+        (PLAIN | {"property_remap": []}, "property_remap", "not_used"),
         ({"data_format": "remap_event"}, "property_remap", "required"),
         (
             {"data_format": "remap_people", "property_remap": "x"},

@@ -214,6 +214,12 @@ def test_what_the_sources_do_not_agree_on_is_a_warning(change, field, code):
     assert (finding.field, finding.code, finding.warning) == (field, code, True)
 
 
+def test_fewest_and_most_workers_may_be_equal():
+    same = {"min_workers": 2, "max_workers": 2}
+
+    assert check_cluster_config(FULL | {"autoscale": same}) == []
+
+
 def test_a_pool_makes_the_node_type_unnecessary():
     assert check_cluster_config({"instance_pool_id": "pool-1"}) == []
 

@@ -275,6 +275,7 @@ def test_an_ssh_tunnel_needs_all_its_parts():
 
 def test_an_update_is_checked_for_what_it_holds():
     assert check_source("postgres", {"password": "new"}, partial=True) == []
+    assert check_source("postgres", {"ssh_user": "new"}, partial=True) == []
     assert pairs(check_source("postgres", {"port": -1}, partial=True)) == [
         ("port", "range")
     ]
