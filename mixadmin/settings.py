@@ -5,8 +5,10 @@ the start with the name of the variable (see `refuse_to_start`).
 """
 
 import base64
+import math
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -44,9 +46,12 @@ def env_bool(name: str, default: bool = False) -> bool:
 def env_float(name: str, default: float) -> float:
     value = env(name, str(default))
     try:
-        return float(value)
+        number = float(value)
     except ValueError:
-        sys.exit(f"mixadmin: {name} must be a number, not {value!r}.")
+        number = 0.0
+    if not 0 < number < math.inf:
+        sys.exit(f"mixadmin: {name} must be a number above 0, not {value!r}.")
+    return number
 
 
 def env_list(name: str, default: str = "") -> list[str]:
@@ -162,6 +167,9 @@ STATIC_URL = "static/"
 STATIC_ROOT = Path(env("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = True
+if not STATIC_ROOT.is_dir():
+    # Nothing was collected: files are served from where they are. No need to warn.
+    warnings.filterwarnings("ignore", "No directory at", UserWarning)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -244,7 +252,16 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", "INFO")},
-    "loggers": {"urllib3": {"level": "WARNING"}},
+    "loggers": {
+        # One tick every five seconds is no news; a task that fails is an ERROR.
+        name: {"level": "WARNING"}
+        for name in (
+            "urllib3",
+            "celery.app.trace",
+            "celery.beat",
+            "celery.worker.strategy",
+        )
+    },
 }
 
 # Words that stand in examples; a secret that holds one is not a secret.
