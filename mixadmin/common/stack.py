@@ -41,6 +41,7 @@ class Stack:
 
     port, sandbox_port  0 takes a free one; `url` and `sandbox_url` say which
     sandbox             start it and point everything at it instead of at Mixpanel
+    sandbox_speed       how much faster than ours the sandbox's time passes
     time_scale          MIXADMIN_TIME_SCALE of every child
     env                 laid over the environment of this process; "" unsets a name
     output              takes every line of every child, see Supervisor
@@ -57,6 +58,7 @@ class Stack:
         host: str = LOOPBACK,
         port: int = 0,
         sandbox_port: int = 0,
+        sandbox_speed: float | None = None,
         workers: int = 2,
         time_scale: float | None = None,
         env: Mapping[str, str] | None = None,
@@ -67,6 +69,7 @@ class Stack:
         self._host = host
         self._port = port
         self._sandbox_port = sandbox_port
+        self._sandbox_speed = sandbox_speed
         self._workers = workers
         self._env = dict(env or {})
         if time_scale is not None:
@@ -189,7 +192,7 @@ class Stack:
             return Child(name, argv, environ, cwd=BASE_DIR, **options)  # type: ignore[arg-type]
 
         python = (sys.executable, "-m")
-        celery = (*python, "celery", "-A", "mixadmin.celery")
+        celery = (*python, "celery", "--quiet", "-A", "mixadmin.celery")
         children = [
             child("migrate", sys.executable, "manage.py", "migrate", "-v0", once=True),
             child(
@@ -198,10 +201,9 @@ class Stack:
                 *("-Q", "mixadmin,mixadmin.poll", "--loglevel=INFO"),
                 *("--without-gossip", "--without-mingle"),
                 tier=1,
-                # SIGTERM waits for running tasks for ever. SIGQUIT waits as long as
-                # worker_soft_shutdown_timeout says, then gives their leases up.
-                stop_signal=signal.SIGQUIT,
-                stop_seconds=30.0,
+                # It finishes the tasks that run and takes no more. One that needs
+                # longer is killed, and its job is rescued from its row.
+                stop_seconds=25.0,
             ),
             child(
                 "web",
@@ -219,12 +221,14 @@ class Stack:
         if not any((*given, local_env.get("REDIS_URL"))):
             children.append(broker(self.data_dir, environ))
         if self._sandbox:
+            speed = self._sandbox_speed
             children.append(
                 child(
                     "sandbox",
                     *(*python, "mixadmin.sandbox"),
                     *("--port", str(self._sandbox_port)),
                     *("--data", str(self.data_dir / "sandbox")),
+                    *(() if speed is None else ("--speed", str(speed))),
                     ready=lambda: answers(self.sandbox_url),
                 )
             )
