@@ -126,12 +126,12 @@ class Connectors:
         NotAllowed or NotFound here means that Mixpanel has closed Cloud Import
         for the project.
         """
-        return self._pages(_connector)
+        return self._pages(read_connector)
 
     def get(self, connector_id: str) -> Connector:
         """One connector."""
         answer = self._http.app("GET", *self._path(connector_id))
-        return answer.results(_connector, bare=True)
+        return answer.results(read_connector, bare=True)
 
     def create(
         self,
@@ -157,7 +157,7 @@ class Connectors:
             "category_properties": dict(category_properties),
         }
         answer = self._http.app("POST", *self._path(), json_body=body)
-        return answer.results(_connector, bare=True)
+        return answer.results(read_connector, bare=True)
 
     def delete(self, connector_id: str) -> None:
         """Delete a connector. What it imported stays."""
@@ -181,15 +181,12 @@ class Connectors:
             found += answer.read(lambda items: [reader(i) for i in items], page["data"])
             if not page["has_more"]:
                 return found
-            url, before = urljoin(url, page["url"]), url
-            if url == before:
-                raise answer.unexpected("it has more pages and does not say where")
-            try:
-                elsewhere = origin(url) != origin(before)
-            except ValueError:
-                elsewhere = True
-            if elsewhere:
+            target = _next_page(url, page["url"])
+            if target is None:
                 raise answer.unexpected("its next page is on another host")
+            if target == url:
+                raise answer.unexpected("it has more pages and does not say where")
+            url = target
         raise answer.unexpected(f"it has more than {MAX_PAGES} pages")
 
 
@@ -218,7 +215,15 @@ def _page(value: Any) -> Json:
     }
 
 
-def _connector(value: Any) -> Connector:
+def _next_page(url: str, said: str) -> str | None:
+    try:
+        target = urljoin(url, said)
+        return target if origin(target) == origin(url) else None
+    except ValueError:
+        return None
+
+
+def read_connector(value: Any) -> Connector:
     data = as_object(value, "a connector")
     return Connector(
         id=get_key(data, "connector_id", "connectorId"),

@@ -250,11 +250,11 @@ class Warehouse:
 
     def list_sources(self) -> list[WarehouseSource]:
         """All sources of the project."""
-        return self._sources("GET").results(many(_source, "sources"))
+        return self._sources("GET").results(many(read_source, "sources"))
 
     def get_source(self, source_id: int) -> WarehouseSource:
         """One source."""
-        return self._sources("GET", source_id).results(_source, bare=True)
+        return self._sources("GET", source_id).results(read_source, bare=True)
 
     def create_source(
         self, *, warehouse_type: str, name: str, connection: Mapping[str, Any]
@@ -272,7 +272,7 @@ class Warehouse:
             "source_name": name,
         }
         answer = self._sources("POST", json_body=body, secrets=secret_values(body))
-        return answer.results(_source)
+        return answer.results(read_source)
 
     def update_source(
         self,
@@ -299,7 +299,7 @@ class Warehouse:
         answer = self._sources(
             "PATCH", source_id, json_body=body, secrets=secret_values(body)
         )
-        return answer.results(_source, bare=True)
+        return answer.results(read_source, bare=True)
 
     def delete_source(self, source_id: int) -> None:
         """Delete a source."""
@@ -307,11 +307,11 @@ class Warehouse:
 
     def list_imports(self) -> list[WarehouseImport]:
         """All imports of the project, also of kinds that cannot be created."""
-        return self._imports("GET").results(many(_import, "imports"))
+        return self._imports("GET").results(many(read_import, "imports"))
 
     def get_import(self, import_id: int) -> WarehouseImport:
         """One import with its column fields."""
-        return self._imports("GET", import_id).results(_import, bare=True)
+        return self._imports("GET", import_id).results(read_import, bare=True)
 
     def create_import(self, kind: str, body: Mapping[str, Any]) -> WarehouseImport:
         """Create an import of one of KINDS.
@@ -325,7 +325,7 @@ class Warehouse:
         check("", dict(body))
         return self._imports(
             "POST", path, json_body={**body, "import_type": kind}
-        ).results(_import)
+        ).results(read_import)
 
     def patch_import(
         self,
@@ -346,7 +346,7 @@ class Warehouse:
             _DATABRICKS("databricks_params", databricks_params)
             body["databricks_params"] = databricks_params
         answer = self._imports("PATCH", import_id, json_body=body)
-        return answer.results(_import, bare=True)
+        return answer.results(read_import, bare=True)
 
     def delete_import(self, import_id: int, *, delete_data: bool = False) -> None:
         """Stop and delete an import; with ``delete_data`` also what it brought.
@@ -394,7 +394,7 @@ def _connection(connection: Mapping[str, Any]) -> Json:
     return dict(connection)
 
 
-def _source(value: Any) -> WarehouseSource:
+def read_source(value: Any) -> WarehouseSource:
     data = as_object(value, "a source")
     return WarehouseSource(
         id=get_id(data, "id"),
@@ -407,7 +407,7 @@ def _source(value: Any) -> WarehouseSource:
     )
 
 
-def _import(value: Any) -> WarehouseImport:
+def read_import(value: Any) -> WarehouseImport:
     data = as_object(value, "an import")
     databricks = data.get("databricks_params")
     return WarehouseImport(
