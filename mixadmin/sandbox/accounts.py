@@ -70,6 +70,17 @@ def find_account(world: World, request: Request) -> Json | None:
     return account
 
 
+def spelled_out(world: World, account: Json) -> dict[str, str]:
+    """The roles per project, also of an account that is in its whole organization."""
+    if account["projects"] is not None:
+        return dict(account["projects"])
+    return {
+        str(one["id"]): account["role"]
+        for one in world.find("project")
+        if one["organization_id"] == account["organization_id"]
+    }
+
+
 def need_account(world: World, request: Request) -> Json:
     account = find_account(world, request)
     if account is None:
@@ -348,7 +359,7 @@ def add_to_project(world: World, request: Request, org: int) -> Response:
     ids = _ids(body.get("service_account_ids"), "service_account_ids")
     for account in [find_by_id(world, org, id) for id in ids]:
         account["projects"] = {
-            **(account["projects"] or {}),
+            **spelled_out(world, account),
             **{str(project_id): role for project_id, role in grants},
         }
         world.put("account", account["username"], account)
@@ -366,7 +377,8 @@ def remove_from_project(world: World, request: Request, org: int) -> Response:
         _managed_project(world, request, org, item["id"])
         for id in _ids(item.get("service_account_ids"), "service_account_ids"):
             account = find_by_id(world, org, id)
-            (account["projects"] or {}).pop(str(item["id"]), None)
+            account["projects"] = spelled_out(world, account)
+            account["projects"].pop(str(item["id"]), None)
             world.put("account", account["username"], account)
             request.did("updated", "service_account", id)
     return ok()

@@ -75,12 +75,7 @@ def change_secret(world: World, username: str, secret: str) -> None:
 
 def set_role(world: World, username: str, project_id: int, role: str | None) -> None:
     account = _account(world, username)
-    if account["projects"] is None:
-        account["projects"] = {
-            str(one["id"]): account["role"]
-            for one in world.find("project")
-            if one["organization_id"] == account["organization_id"]
-        }
+    account["projects"] = accounts.spelled_out(world, account)
     if role is None:
         account["projects"].pop(str(project_id), None)
     else:
@@ -257,6 +252,10 @@ def switch(world: World, switches: Json) -> Json:
     return world.switch(switches)
 
 
+def freeze(world: World, frozen: bool) -> None:
+    world.freeze(frozen)
+
+
 def now(world: World) -> float:
     return world.now()
 
@@ -328,7 +327,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         add_organization, add_project, add_service_account, expire_service_account,
         change_secret, set_role, add_source, add_import, set_import, drop_import,
         add_connector, add_lookup_table, add_bucket, put_file, make_table, sql, fault,
-        clear_faults, switch, now, calls, clear_calls, objects, runs, events,
+        clear_faults, switch, freeze, now, calls, clear_calls, objects, runs, events,
         raw_events, profiles, group_profiles, lookup_tables,
     )
 }  # fmt: skip

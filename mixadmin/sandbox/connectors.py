@@ -484,6 +484,7 @@ def take_lines(world: World, found: Json, lines: list[bytes], counts: Json) -> N
                         now=world.now(),
                         identity=project["identity"],
                         need_insert_id=False,
+                        most_bytes=len(line),
                     )
                 )
             else:

@@ -236,6 +236,10 @@ class Controls:
         """Move the clock forward and carry out everything that became due."""
         self._command("advance", seconds=seconds)
 
+    def freeze(self, frozen: bool = True) -> None:
+        """Stop the clock: from now on only `advance` moves it. False: let it go on."""
+        self._command("freeze", frozen=frozen)
+
     def now(self) -> float:
         """The sandbox's clock, unix seconds."""
         return float(self._command("now"))

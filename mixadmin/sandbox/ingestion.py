@@ -4,6 +4,7 @@ import base64
 import json
 import time
 import zlib
+from collections import Counter
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -146,16 +147,6 @@ def unauthorized(message: str) -> Refusal:
     return refuse_ingestion(401, message, "Unauthorized")
 
 
-def project_by_token(world: World, request: Request, token: Any) -> Json | None:
-    """The project of this region with that token."""
-    if not isinstance(token, str) or not token:
-        return None
-    for project in world.find("project"):
-        if project["token"] == token and project["region"] == request.region:
-            return project
-    return None
-
-
 def need_import_project(world: World, request: Request) -> Json:
     """Who may import, and into what.
 
@@ -207,7 +198,6 @@ def import_events(world: World, request: Request) -> Response:
         raise bad_request("request has no events")
     check_count(world, found)
     need_rate(world, project, len(found), len(body))
-    _wait(world)
     strict = request.query.get("strict", "1") != "0"
     identity = project["identity"]
     verbs = [
@@ -225,12 +215,12 @@ def import_events(world: World, request: Request) -> Response:
             },
             400,
         )
-    events, failed = _sort_out(world, found, identity, strict)
+    events, failed = _sort_out(world, found, identity, strict, len(body))
     if project is not NOBODY:
         records.store_events(world, project["id"], events)
-        request.effect["events"] = [len(events)]
+        request.count("events", len(events))
     else:
-        request.effect["events_lost"] = [len(events)]
+        request.count("events_lost", len(events))
     if as_form:
         return legacy_answer(request, "" if events else "data, missing or empty")
     if not failed or not strict:
@@ -248,13 +238,8 @@ def import_events(world: World, request: Request) -> Response:
     )
 
 
-def _wait(world: World) -> None:
-    if delay := world.switches["ingestion_delay_ms"]:
-        time.sleep(delay / 1000)
-
-
 def _sort_out(
-    world: World, found: list[Any], identity: str, strict: bool
+    world: World, found: list[Any], identity: str, strict: bool, size: int
 ) -> tuple[list[tuple[Json, int, str]], list[Json]]:
     now = world.now()
     id_key = world.switches["failed_record_id_key"]
@@ -263,7 +248,11 @@ def _sort_out(
         try:
             events.append(
                 records.clean_event(
-                    record, now=now, identity=identity, need_insert_id=strict
+                    record,
+                    now=now,
+                    identity=identity,
+                    need_insert_id=strict,
+                    most_bytes=size,
                 )
             )
         except records.Invalid as exc:
@@ -304,19 +293,40 @@ def legacy_records(world: World, request: Request) -> list[Any]:
     if not found:
         raise Refusal(legacy_answer(request, "data, missing or empty"))
     check_count(world, found)
-    _wait(world)
+    return found
+
+
+def projects_by_token(
+    world: World, request: Request, tokens: list[Any]
+) -> dict[str, Json]:
+    """The projects of this region that these tokens, one a record, belong to.
+
+    Also spends each project's share of the rate; 429 when one has none left.
+    """
+    counts = Counter(token for token in tokens if isinstance(token, str))
+    found = {}
+    for project in world.find("project"):
+        token = project["token"]
+        if token in counts and project["region"] == request.region:
+            need_rate(world, project, counts[token], len(request.body))
+            found[token] = project
     return found
 
 
 def track(world: World, request: Request) -> Response:
     good = 0
-    found = legacy_records(world, request)
+    found = [
+        record
+        for record in legacy_records(world, request)
+        if isinstance(record, dict)
+        and isinstance(record.get("properties"), dict)
+        and isinstance(record["properties"].get("token"), str)
+    ]
+    tokens = [record["properties"]["token"] for record in found]
+    projects = projects_by_token(world, request, tokens)
     for record in found:
-        properties = record.get("properties") if isinstance(record, dict) else None
-        if not isinstance(properties, dict) or not properties.get("token"):
-            continue
-        project = project_by_token(world, request, properties["token"])
-        need_rate(world, project or NOBODY, 1, 0)
+        properties = record["properties"]
+        project = projects.get(properties["token"])
         if properties.get("time") is None:
             properties["time"] = int(world.now())
         kept = {key: value for key, value in properties.items() if key != "token"}
@@ -334,7 +344,7 @@ def track(world: World, request: Request) -> Response:
         verb = event[0]["event"] in records.IDENTITY_VERBS
         if project is not None and not old and not verb:
             records.store_events(world, project["id"], [event])
-            request.effect.setdefault("events", []).append(1)
+            request.count("events", 1)
     return legacy_answer(request, "" if good else "no valid events")
 
 
@@ -348,10 +358,12 @@ def groups(world: World, request: Request) -> Response:
 
 def _update_profiles(world: World, request: Request, *, groups: bool) -> Response:
     found = legacy_records(world, request)
+    tokens = [one.get("$token") for one in found if isinstance(one, dict)]
+    projects = projects_by_token(world, request, tokens)
     failed: list[Json] = []
     for index, record in enumerate(found):
         try:
-            _update_one(world, request, record, groups=groups)
+            _update_one(world, request, record, projects, groups=groups)
         except records.Invalid as exc:
             failed.append({"index": index, "field": exc.field, "message": exc.message})
     good = len(found) - len(failed)
@@ -373,15 +385,21 @@ def _update_profiles(world: World, request: Request, *, groups: bool) -> Respons
     return legacy_answer(request, "" if good else failed[0]["message"])
 
 
-def _update_one(world: World, request: Request, record: Any, *, groups: bool) -> None:
-    if not isinstance(record, dict) or not record.get("$token"):
+def _update_one(
+    world: World,
+    request: Request,
+    record: Any,
+    projects: dict[str, Json],
+    *,
+    groups: bool,
+) -> None:
+    if not isinstance(record, dict) or not isinstance(record.get("$token"), str):
         raise records.Invalid("$token", "'$token' is invalid: must not be missing")
-    project = project_by_token(world, request, record["$token"])
+    project = projects.get(record["$token"])
     keys = (project or NOBODY)["group_keys"]
     key, id = records.profile_id(record, keys if groups else None)
     verbs = records.clean_update(record, group=groups)
-    need_rate(world, project or NOBODY, 1, 0)
     # an unknown token or group key is accepted all the same, and nothing is kept
     if project is not None and (not groups or key in keys):
         records.update_profile(world, project["id"], key, id, verbs)
-        request.effect.setdefault("profiles", []).append(id)
+        request.count("profiles", 1)

@@ -57,10 +57,8 @@ def any_milliseconds(value: Any) -> int | None:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return int(moment.timestamp() * 1000)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        for unit in (1e17, 1e14):
-            if abs(value) >= unit:
-                return int(value / (1_000_000 if unit == 1e17 else 1000))
+    if isinstance(value, int | float) and 1e14 <= abs(value) < 1e20:
+        return int(value / (1_000_000 if abs(value) >= 1e17 else 1000))
     return milliseconds(value)
 
 
@@ -73,22 +71,30 @@ def clean_event(
     now: float,
     identity: str = "original",
     need_insert_id: bool = True,
+    most_bytes: int = 0,
 ) -> tuple[Json, int, str]:
     """The event as it is stored, its time in ms and the distinct_id it counts for.
 
     Raises Invalid with the words of the API for the first thing that is wrong.
+    `most_bytes`: the event is known to be no larger; 0 means that it must be measured.
     """
     if not isinstance(record, dict):
         raise Invalid("", "event must be an object")
     name = record.get("event")
     if not isinstance(name, str) or not name.strip():
         raise Invalid("event", "'event' must not be missing or blank")
+    if not _is_utf8(name):
+        raise Invalid("event", "event is invalid: string should be valid utf8")
     properties = record.get("properties")
     if not isinstance(properties, dict):
         raise Invalid("properties", "'properties' is invalid: must be an object")
     time_ms = _clean_time(properties, now)
     _clean_insert_id(properties, need_insert_id)
-    _clean_sizes(record, properties)
+    _clean_sizes(properties)
+    if not 0 < most_bytes < MEGABYTE:
+        most_bytes = len(json.dumps(record, separators=(",", ":")))
+    if most_bytes >= MEGABYTE:
+        raise Invalid("", "event is invalid: must be smaller than 1MB")
     distinct_id = _clean_distinct_id(properties, identity)
     kept = {key[:255]: _cut(value) for key, value in properties.items()}
     if not kept.get("$insert_id"):
@@ -150,6 +156,13 @@ def _clean_distinct_id(properties: Json, identity: str) -> str:
             "'properties.distinct_id' is invalid: must be a string",
         )
     given_text = "" if given is None else json_text(given)
+    # nothing can be stored under half a surrogate, whichever id wins below
+    for id_name in ("distinct_id", "$user_id", "$device_id"):
+        if not _is_utf8(json_text(properties.get(id_name, ""))):
+            raise Invalid(
+                f"properties.{id_name}",
+                f"properties.{id_name} is invalid: string should be valid utf8",
+            )
     if given_text.lower() in BANNED_IDS:
         raise Invalid(
             "properties.distinct_id",
@@ -169,7 +182,7 @@ def _clean_distinct_id(properties: Json, identity: str) -> str:
     return given_text
 
 
-def _clean_sizes(record: Json, properties: Json) -> None:
+def _clean_sizes(properties: Json) -> None:
     if len(properties) > 255:
         raise Invalid(
             "properties", "'properties' is invalid: must not have more than 255 keys"
@@ -182,8 +195,6 @@ def _clean_sizes(record: Json, properties: Json) -> None:
                 f"properties.{key}",
                 f"properties.{key} is invalid: string should be valid utf8",
             )
-    if len(json.dumps(record, separators=(",", ":"))) >= MEGABYTE:
-        raise Invalid("", "event is invalid: must be smaller than 1MB")
 
 
 def _clean_nested(path: str, value: Any, depth: int) -> None:
@@ -291,6 +302,8 @@ def _named_id(record: Json, name: str) -> str:
     value = record.get(name)
     if value is None or value == "" or isinstance(value, dict | list | bool):
         raise Invalid(name, f"'{name}' is invalid: must not be missing or blank")
+    if not _is_utf8(json_text(value)):
+        raise Invalid(name, f"{name} is invalid: string should be valid utf8")
     return json_text(value)
 
 

@@ -202,10 +202,13 @@ def perform(world: World, request: Request) -> Response:
 
 def perform_late(world: World, id: str, body: Json) -> None:
     request = Request.load(body)
+    world.db.execute("SAVEPOINT late")
     try:
         _handle(world, request)
     except Refusal:
         request.effect.clear()
+        world.db.execute("ROLLBACK TO late")
+    world.db.execute("RELEASE late")
     world.db.execute(
         "UPDATE calls SET effect = ? WHERE n = ?", (json.dumps(request.effect), id)
     )
@@ -244,12 +247,15 @@ def answer(world: World, request: Request, host: str) -> Plan:
         with world.transaction():
             fault = faults.take(world, request.method, request.path)
             n = _note(world, request, host, request_id, fault)
-    if fault is not None and fault.kind == "delay":
-        # not under the lock: other calls go on meanwhile
+        slow = world.switches["ingestion_delay_ms"] / 1000
+    # waiting is not done under the lock: other calls go on meanwhile
+    if slow and request.path in ("/import", "/track", "/engage", "/groups"):
+        world.stopping.wait(slow)
+    if fault is not None and fault.kind == "delay" and not fault.takes_effect:
         world.stopping.wait(float(fault.get("seconds", 1.0)))
     with world.lock:
         response: Response | None = None
-        if fault is None or fault.takes_effect:
+        if fault is None or fault.takes_effect or fault.kind == "delay":
             response = perform(world, request)
         if fault is not None:
             response = _spoil(world, request, host, fault, response, n)
@@ -266,6 +272,8 @@ def answer(world: World, request: Request, host: str) -> Plan:
                 n,
             ),
         )
+    if fault is not None and fault.kind == "delay" and fault.takes_effect:
+        world.stopping.wait(float(fault.get("seconds", 1.0)))
     return Plan(response, fault)
 
 
@@ -340,6 +348,8 @@ def _spoil(
         return text(page, int(fault.get("status", 502)), "text/html")
     real = real or Response(200, b"{}", {"Content-Type": "application/json"})
     if kind == "truncate":
+        if fault.get("announce_full", False):
+            fault.args["announced_bytes"] = len(real.body)
         real.body = real.body[: len(real.body) // 2]
     elif kind == "empty":
         real.body = b""
@@ -393,6 +403,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def version_string(self) -> str:
         return "nginx"
+
+    def handle_expect_100(self) -> bool:
+        going_on = super().handle_expect_100()
+        self.wfile.flush()  # the caller waits for this line
+        return going_on
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
@@ -464,6 +479,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if name == "" and self.command == "GET":
             self._send(reply({"result": sorted(commands.COMMANDS)}))
             return
+        if "Origin" in self.headers:
+            # a page in somebody's browser is not a person at the controls
+            self._send(reply({"error": "not from a browser"}, 403))
+            return
         try:
             args = json.loads(body or b"{}")
             if not isinstance(args, dict):
@@ -481,25 +500,30 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._hang_up(reset=bool(fault and fault.get("reset", False)))
         elif fault is not None and fault.kind == "dribble":
             self._dribble(plan.response, float(fault.get("interval", 0.5)))
+        elif fault is not None and fault.kind == "truncate":
+            self._send(plan.response, int(fault.args.get("announced_bytes") or 0))
         else:
             self._send(plan.response)
 
-    def _head(self, response: Response) -> bytes:
+    def _head(self, response: Response, announced: int = 0) -> bytes:
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(response.body)))
+        self.send_header("Content-Length", str(announced or len(response.body)))
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
         return b"" if self.command == "HEAD" else response.body
 
-    def _send(self, response: Response) -> None:
+    def _send(self, response: Response, announced: int = 0) -> None:
+        """With `announced`, promise that many bytes and hang up after fewer."""
         try:
-            self.wfile.write(self._head(response))
+            self.wfile.write(self._head(response, announced))
             self.wfile.flush()
         except OSError:
             self.close_connection = True
+        if announced:
+            self._hang_up(reset=False)
 
     def _dribble(self, response: Response, interval: float) -> None:
         try:
@@ -541,6 +565,7 @@ class _Server(http.server.ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], world: World) -> None:
         self.world = world
         self.stopping = world.stopping
+        self.connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -551,8 +576,22 @@ class _Server(http.server.ThreadingHTTPServer):
         self.server_address = (host, port)
         self.server_name, self.server_port = host, port
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End connections that are kept open, and with them their threads."""
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):
+        if not (isinstance(sys.exception(), OSError) or self.stopping.is_set()):
             super().handle_error(request, client_address)
 
 
@@ -586,6 +625,7 @@ class Sandbox(Controls):
         self._server.stopping.set()
         self._server.shutdown()
         self._server.server_close()
+        self._server.hang_up()
         for thread in self._threads:
             thread.join(5)
         self.world.close()

@@ -90,6 +90,7 @@ class World:
     def _load_meta(self) -> None:
         self.switches = {**SWITCHES, **self.meta("switches", {})}
         self.offset = float(self.meta("offset", 0.0))
+        self.frozen: float | None = self.meta("frozen", None)
 
     def close(self) -> None:
         with self.lock:
@@ -120,7 +121,15 @@ class World:
         """
         if self._moment is not None:
             return self._moment
-        return time.time() + self.offset
+        return time.time() + self.offset if self.frozen is None else self.frozen
+
+    def freeze(self, frozen: bool) -> None:
+        """Stop the clock, so that only `advance` moves it, or let it go on."""
+        now = self.now()
+        self.frozen = now if frozen else None
+        self.offset = now - time.time()
+        self.set_meta("frozen", self.frozen)
+        self.set_meta("offset", self.offset)
 
     def seconds(self, simulated: float) -> float:
         """How long that many simulated seconds take on the sandbox's clock."""
@@ -130,6 +139,9 @@ class World:
         with self.transaction():
             self.offset += seconds
             self.set_meta("offset", self.offset)
+            if self.frozen is not None:
+                self.frozen += seconds
+                self.set_meta("frozen", self.frozen)
         self.settle(patient=True)
 
     def at(self, when: float, kind: str, id: int | str, body: Json) -> None:

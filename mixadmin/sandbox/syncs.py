@@ -29,6 +29,11 @@ def schedule(world: World, found: Json, when: float) -> None:
     world.at(when + wait, "import", found["id"], {"scheduled": True})
 
 
+def every(world: World, found: Json) -> float:
+    """Seconds between scheduled runs; not so few that a high speed drowns us."""
+    return max(world.seconds(found["run_every"] / 1e9), 0.2)
+
+
 def unschedule(world: World, found: Json) -> None:
     """No further runs; the one that is going on is cancelled."""
     world.cancel_due("import", found["id"])
@@ -47,8 +52,7 @@ def reschedule(world: World, found: Json) -> None:
         return
     never = found["last_dispatch"] is None
     if found["run_every"]:
-        every = world.seconds(found["run_every"] / 1e9)
-        next_one = 0 if never else found["last_dispatch"] + every
+        next_one = 0 if never else found["last_dispatch"] + every(world, found)
         schedule(world, found, max(world.now(), next_one))
     elif found["sync_mode"] == "one_time" and never:
         schedule(world, found, world.now())
@@ -81,8 +85,8 @@ def on_import_due(world: World, id: str, body: Json) -> None:
     if not (newest and newest[0][1] == "RUNNING"):
         start_run(world, found, body.get("run_id") or str(uuid.uuid4()))
     if body.get("scheduled") and found["run_every"]:
-        every = world.seconds(found["run_every"] / 1e9)
-        world.at(world.now() + every, "import", id, {"scheduled": True})
+        next_one = world.now() + every(world, found)
+        world.at(next_one, "import", id, {"scheduled": True})
 
 
 def start_run(world: World, found: Json, run_id: str) -> None:

@@ -22,18 +22,26 @@ class Request:
     raw_query: str = ""
     account: Json | None = None
     project: Json = field(default_factory=dict)
-    effect: dict[str, list[Any]] = field(default_factory=dict)
+    effect: Json = field(default_factory=dict)
 
     def did(self, verb: str, kind: str, id: int | str) -> None:
         """Note in the ledger what this call really changed."""
         self.effect.setdefault(verb, []).append({"kind": kind, "id": id})
 
+    def count(self, what: str, number: int) -> None:
+        """Note how many records of a sort this call brought in."""
+        self.effect[what] = self.effect.get(what, 0) + number
+
     def json(self) -> Any:
         """The body as JSON, or 400 in the words of the App API."""
         try:
-            return json.loads(self.body.decode("utf-8"))
-        except (UnicodeDecodeError, ValueError, RecursionError):
+            data = json.loads(self.body.decode("utf-8"))
+            # can it be written again? Not with half surrogates, nor when it is nested
+            # so deeply that a few levels more are too many
+            json.dumps([[[[[[[[data]]]]]]]], ensure_ascii=False).encode()
+        except (UnicodeError, ValueError, RecursionError):
             raise refuse(400, "request body is not valid JSON") from None
+        return data
 
     def json_object(self) -> Json:
         data = self.json()

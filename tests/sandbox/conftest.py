@@ -32,8 +32,12 @@ def _server(tmp_path_factory):
 
 @pytest.fixture
 def sb(_server):
-    """An empty sandbox with project 1 and the account `ops`, an admin there."""
+    """An empty sandbox with project 1 and the account `ops`, an admin there.
+
+    Its clock stands still; tests advance it.
+    """
     _server.reset()
+    _server.freeze()
     _server.add_organization(1, "Acme")
     _server.add_project(1, "Shop", token="t" * 32, group_keys=["company"])
     _server.add_service_account("ops", SECRET, projects={1: "admin"})
