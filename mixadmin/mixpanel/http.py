@@ -79,6 +79,13 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _SECRET_NAMES = re.compile(r"secret|passw|token|private|credential|key$", re.IGNORECASE)
 
+# A member of a JSON object whose value must not be shown; may be cut off.
+_SECRET_MEMBER = re.compile(
+    r"""("[^"]*(?:secret|passw|token|private|api_?key)[^"]*"\s*:\s*")"""
+    r"""(?:[^"\\]|\\.)+""",
+    re.IGNORECASE,
+)
+
 # Everything that requests, urllib3 and the sockets below them raise. Not Exception:
 # a worker's own signals travel as exceptions too and must pass.
 _FAILURES = (
@@ -195,7 +202,8 @@ class Answer:
 
     def text(self) -> str:
         """The body as text to show: no control characters, no secret, <= 8 KiB."""
-        return shown(self.body.decode("utf-8", "replace"), self._secrets)
+        body = self.body[:MAX_ERROR_BYTES].decode("utf-8", "replace")
+        return shown(_SECRET_MEMBER.sub(r"\1[removed]", body), self._secrets)
 
     def error(self) -> MixpanelError:
         """The exception for an answer that is not 2xx."""
@@ -247,9 +255,12 @@ class Http:
     def __repr__(self) -> str:
         return f"Http({self.region.code!r})"
 
-    def app(self, method: str, *path: object, **options: Any) -> Answer:
+    def app(
+        self, method: str, *path: object, slash: bool = False, **options: Any
+    ) -> Answer:
         """Call the App API. ``path`` holds the segments after its base URL."""
-        return self.checked(method, join(self.region.app_url, *path), **options)
+        url = join(self.region.app_url, *path, slash=slash)
+        return self.checked(method, url, **options)
 
     def checked(self, method: str, url: str, **options: Any) -> Answer:
         """Send, and raise for every answer that is not 2xx."""
@@ -404,15 +415,13 @@ class Http:
             raise ValueError("refusing to send to a host that is not Mixpanel's")
 
 
-def join(base: str, *segments: object) -> str:
+def join(base: str, *segments: object, slash: bool = False) -> str:
     """A URL from a base and segments: checked numbers, quoted text.
 
-    A trailing "" gives a trailing slash. Raises ValueError or TypeError for what
-    cannot be one segment.
+    ``slash`` puts one at the end. Raises ValueError or TypeError for what cannot
+    be one segment, so that an empty id never names the whole collection.
     """
-    slash = bool(segments) and segments[-1] == ""
-    parts = segments[:-1] if slash else segments
-    return "/".join([base, *map(_segment, parts)]) + ("/" if slash else "")
+    return "/".join([base, *map(_segment, segments)]) + ("/" if slash else "")
 
 
 def _segment(value: object) -> str:

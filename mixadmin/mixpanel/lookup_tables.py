@@ -129,7 +129,7 @@ class LookupTables:
 
     def upload_url(self) -> UploadUrl:
         """Ask where to put a file. First step of making a table."""
-        answer = self._app("GET", "upload-url", "", params={"content-type": "text/csv"})
+        answer = self._app("GET", "upload-url", params={"content-type": "text/csv"})
         found = answer.results(_upload_url, bare=True)
         if not self._is_allowed(found.url):
             raise answer.unexpected("its upload link leads to an unknown host")
@@ -158,31 +158,31 @@ class LookupTables:
         form = {"name": name, "path": place.path, "key": place.key}
         if replace_id:
             form["data-group-id"] = str(_definition_id(replace_id))
-        return self._app("POST", "", form=form).results(_upload, bare=True)
+        return self._app("POST", form=form).results(_upload, bare=True)
 
     def upload_status(self, upload_id: str) -> Upload:
         """How far a large file is."""
         text("upload_id", upload_id)
         query = {"upload-id": upload_id}
-        answer = self._app("GET", "upload-status", "", params=query)
+        answer = self._app("GET", "upload-status", params=query)
         return answer.results(_upload, bare=True)
 
     def list_definitions(self, table_id: str = "") -> builtins.list[LookupDefinition]:
         """All tables of the project, or the one with that id."""
         query = {"data-group-id": _definition_id(table_id)} if table_id else None
-        return self._app("GET", "", params=query).results(_definitions)
+        return self._app("GET", params=query).results(_definitions)
 
     def delete_definitions(self, table_ids: Iterable[str]) -> None:
         """Delete tables."""
         ids = [_definition_id(table_id) for table_id in table_ids]
         if not ids:
             raise ValueError("table_ids must not be empty")
-        self._app("DELETE", "", json_body={"data-group-ids": ids}).ok()
+        self._app("DELETE", json_body={"data-group-ids": ids}).ok()
 
     def _app(self, method: str, *path: object, **options: Any) -> Answer:
         self._query()
         base = ("projects", self._project_id, "data-definitions", "lookup-tables")
-        return self._http.app(method, *base, *path, **options)
+        return self._http.app(method, *base, *path, slash=True, **options)
 
     def _query(self) -> dict[str, str | int]:
         if self._project_id is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import building
-from .http import Http, check_id
+from .http import Answer, Http, check_id
 from .reading import (
     Json,
     Mismatch,
@@ -107,32 +107,23 @@ class Projects:
 
     def list_for_organization(self, organization_id: int) -> list[Project]:
         """All projects of an organization. Not documented by Mixpanel."""
-        answer = self._http.app("GET", "organizations", organization_id, "projects", "")
-        return answer.results(_projects)
+        return self._organization("GET", organization_id, "projects").results(_projects)
 
     def create(self, organization_id: int, names: Iterable[str]) -> list[Project]:
         """Create projects. Needs an organization admin. Not documented."""
         names = list(names)
         building.list_of(building.text)("names", names)
-        answer = self._http.app(
-            "POST",
-            "organizations",
-            organization_id,
-            "create-projects",
-            "",
-            json_body={"projectNames": names},
+        body = {"projectNames": names}
+        answer = self._organization(
+            "POST", organization_id, "create-projects", json_body=body
         )
         return answer.results(_projects)
 
     def delete(self, organization_id: int, project_ids: Iterable[int]) -> None:
         """Delete projects: unreachable at once, gone after 60 to 90 days."""
-        self._http.app(
-            "POST",
-            "organizations",
-            organization_id,
-            "delete-projects",
-            "",
-            json_body={"projectIds": building.ids("project_ids", project_ids)},
+        body = {"projectIds": building.ids("project_ids", project_ids)}
+        self._organization(
+            "POST", organization_id, "delete-projects", json_body=body
         ).ok()
 
     def workspaces(self, project_id: int | None = None) -> list[Workspace]:
@@ -140,6 +131,14 @@ class Projects:
         project_id = check_id(project_id or self._project_id, "project_id")
         answer = self._http.app("GET", "projects", project_id, "workspaces")
         return answer.results(lambda value: [_workspace(v) for _, v in _items(value)])
+
+    def _organization(
+        self, method: str, organization_id: int, what: str, **options: Any
+    ) -> Answer:
+        check_id(organization_id, "organization_id")
+        # These routes want their slash.
+        path = ("organizations", organization_id, what)
+        return self._http.app(method, *path, slash=True, **options)
 
 
 def _me(value: Any) -> Me:

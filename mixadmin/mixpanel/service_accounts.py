@@ -10,7 +10,7 @@ from typing import Any
 
 from . import building
 from .building import id_number, shaped, text
-from .http import Answer, Http
+from .http import Answer, Http, check_id
 from .reading import (
     Json,
     as_object,
@@ -86,13 +86,13 @@ class ServiceAccounts:
 
     def get(self, organization_id: int, account_id: int) -> ServiceAccount:
         """One service account."""
-        return self._call("GET", organization_id, account_id).results(
-            _account, bare=True
-        )
+        return self._call(
+            "GET", organization_id, check_id(account_id, "account_id")
+        ).results(_account, bare=True)
 
     def delete(self, organization_id: int, account_id: int) -> None:
         """Delete one; it leaves all its projects at once."""
-        self._call("DELETE", organization_id, account_id).ok()
+        self._call("DELETE", organization_id, check_id(account_id, "account_id")).ok()
 
     def list_for_project(self) -> builtins.list[ServiceAccount]:
         """The service accounts of the client's project, with their role in it."""

@@ -21,7 +21,7 @@ from .building import (
     text,
     text_map,
 )
-from .http import Answer, Http, secret_values
+from .http import Answer, Http, check_id, secret_values
 from .reading import (
     Json,
     as_list,
@@ -254,7 +254,9 @@ class Warehouse:
 
     def get_source(self, source_id: int) -> WarehouseSource:
         """One source."""
-        return self._sources("GET", source_id).results(read_source, bare=True)
+        return self._sources("GET", check_id(source_id, "source_id")).results(
+            read_source, bare=True
+        )
 
     def create_source(
         self, *, warehouse_type: str, name: str, connection: Mapping[str, Any]
@@ -297,13 +299,16 @@ class Warehouse:
             one_of(*WAREHOUSE_TYPES)("warehouse_type", warehouse_type)
             body["warehouse_type"] = warehouse_type
         answer = self._sources(
-            "PATCH", source_id, json_body=body, secrets=secret_values(body)
+            "PATCH",
+            check_id(source_id, "source_id"),
+            json_body=body,
+            secrets=secret_values(body),
         )
         return answer.results(read_source, bare=True)
 
     def delete_source(self, source_id: int) -> None:
         """Delete a source."""
-        self._sources("DELETE", source_id).ok()
+        self._sources("DELETE", check_id(source_id, "source_id")).ok()
 
     def list_imports(self) -> list[WarehouseImport]:
         """All imports of the project, also of kinds that cannot be created."""
@@ -311,7 +316,9 @@ class Warehouse:
 
     def get_import(self, import_id: int) -> WarehouseImport:
         """One import with its column fields."""
-        return self._imports("GET", import_id).results(read_import, bare=True)
+        return self._imports("GET", check_id(import_id, "import_id")).results(
+            read_import, bare=True
+        )
 
     def create_import(self, kind: str, body: Mapping[str, Any]) -> WarehouseImport:
         """Create an import of one of KINDS.
@@ -345,7 +352,9 @@ class Warehouse:
         if not isinstance(databricks_params, Unset):
             _DATABRICKS("databricks_params", databricks_params)
             body["databricks_params"] = databricks_params
-        answer = self._imports("PATCH", import_id, json_body=body)
+        answer = self._imports(
+            "PATCH", check_id(import_id, "import_id"), json_body=body
+        )
         return answer.results(read_import, bare=True)
 
     def delete_import(self, import_id: int, *, delete_data: bool = False) -> None:
@@ -355,14 +364,16 @@ class Warehouse:
         """
         flag("delete_data", delete_data)
         body = {"delete_data": delete_data}
-        self._imports("DELETE", import_id, json_body=body).ok()
+        self._imports("DELETE", check_id(import_id, "import_id"), json_body=body).ok()
 
     def manual_sync(self, import_id: int) -> str:
         """Start a run now and give its run id ("" when Mixpanel tells none).
 
         At most 5 an hour. History does not carry the run id.
         """
-        answer = self._imports("PUT", import_id, "manual-sync", json_body={})
+        answer = self._imports(
+            "PUT", check_id(import_id, "import_id"), "manual-sync", json_body={}
+        )
         results = answer.envelope().get("results") or {}
         return answer.read(
             lambda value: get_text(as_object(value, "results"), "run_id"), results
@@ -370,7 +381,9 @@ class Warehouse:
 
     def history(self, import_id: int) -> list[ImportRun]:
         """The newest runs, at most 30, in the order in which they came."""
-        return self._imports("GET", import_id, "history").results(_runs)
+        return self._imports(
+            "GET", check_id(import_id, "import_id"), "history"
+        ).results(_runs)
 
     def _sources(self, method: str, *path: object, **options: Any) -> Answer:
         return self._call(method, "sources", *path, **options)
