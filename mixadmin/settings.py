@@ -166,15 +166,19 @@ USE_THOUSAND_SEPARATOR = False
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env("STATIC_ROOT", str(BASE_DIR / "staticfiles")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = True
-if not STATIC_ROOT.is_dir():
-    # Nothing was collected: files are served from where they are. No need to warn.
+# Once collected, files have a hash in their name and are cached for ever. Before that
+# they are served from where they are, and whitenoise need not say so.
+COLLECTED = (
+    STATIC_ROOT.joinpath("staticfiles.json").exists() or "collectstatic" in sys.argv
+)
+WHITENOISE_USE_FINDERS = not COLLECTED
+if not COLLECTED:
     warnings.filterwarnings("ignore", "No directory at", UserWarning)
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-        if STATIC_ROOT.joinpath("staticfiles.json").exists()
+        if COLLECTED
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
