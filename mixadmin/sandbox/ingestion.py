@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 import zlib
 from collections import Counter
 from typing import Any
@@ -107,7 +106,7 @@ def _parse_form(body: bytes) -> list[Any]:
 
 def check_rate(world: World, project_id: int, events: int, size: int) -> bool:
     """Rolling minute per project, by number and by bytes. Not kept over a restart."""
-    now = time.monotonic()
+    now = world.now()
     recent = [one for one in world.recent.get(str(project_id), []) if one[0] > now - 60]
     used = sum(count for _, count, _ in recent)
     used_bytes = sum(size for _, _, size in recent)

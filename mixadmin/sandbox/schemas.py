@@ -35,7 +35,8 @@ def _check_type(entity_type: Any) -> None:
 def _check_schema(schema: Any) -> None:
     if not isinstance(schema, dict):
         raise refuse(400, "schemaJson: must be an object")
-    properties = schema.get("properties") or {}
+    properties = schema.get("properties")
+    properties = {} if properties is None else properties
     if not isinstance(properties, dict):
         raise refuse(400, "schemaJson.properties: must be an object")
     for name, value in properties.items():
