@@ -1,4 +1,12 @@
-from django.urls import URLPattern
+from django.contrib.auth.views import LogoutView
+from django.urls import path
+
+from . import views
 
 app_name = "accounts"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("sign-in/", views.sign_in, name="sign_in"),
+    path("sign-out/", LogoutView.as_view(), name="sign_out"),
+    path("tokens/", views.token_list, name="tokens"),
+    path("tokens/<slug:digest>/revoke/", views.token_revoke, name="token_revoke"),
+]

@@ -1,0 +1,52 @@
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+from django_htmx.http import HttpResponseClientRefresh
+
+from mixadmin.common.forms import errors_to_form, posted
+from mixadmin.common.pages import page
+
+from .actions import create_token, revoke_token
+from .forms import TokenForm
+from .models import ApiToken
+from .requests import Request
+
+ask_for_password = LoginView.as_view(
+    template_name="accounts/sign_in.html", redirect_authenticated_user=True
+)
+
+
+@login_not_required
+def sign_in(request: HttpRequest) -> HttpResponseBase:
+    if getattr(request, "htmx", False):
+        # A page that refreshes itself met the end of its session: load it as a whole.
+        return HttpResponseClientRefresh()
+    response = ask_for_password(request)
+    if request.method == "POST" and response.status_code == 200:
+        response.status_code = 422
+    return response
+
+
+@page
+def token_list(request: Request) -> HttpResponse:
+    form = TokenForm(posted(request))
+    clear = ""
+    if form.is_valid():
+        with errors_to_form(form):
+            _, clear = create_token(actor=request.user, **form.cleaned_data)
+            form = TokenForm()
+    tokens = ApiToken.objects.filter(user=request.user)
+    context = {"form": form, "tokens": tokens, "clear": clear}
+    return render(request, "accounts/tokens.html", context, status=form.status)
+
+
+@require_POST
+@page
+def token_revoke(request: Request, digest: str) -> HttpResponse:
+    token = get_object_or_404(ApiToken, user=request.user, digest=digest)
+    revoke_token(actor=request.user, token=token)
+    messages.success(request, f"The token {token.name} is revoked.")
+    return redirect("accounts:tokens")

@@ -1,0 +1,141 @@
+"""Tags of the pages: `{% load ui %}`."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.contrib.humanize.templatetags.humanize import naturaltime
+from django.http import HttpRequest
+from django.template import Context
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from mixadmin.common.remedies import explain, explain_run_failure
+
+register = template.Library()
+
+# How the states of jobs, runs, rows and credentials look. One that is not named here
+# looks unknown, never good.
+TONES = {
+    "good": ("succeeded", "active", "works", "ok"),
+    "bad": (
+        "failed",
+        "dead",
+        "missing",
+        "not_created",
+        "refused",
+        "wrong_region",
+        "no_access",
+        "alarm",
+    ),
+    "warn": (
+        "succeeded_with_errors",
+        "unknown",
+        "needs_decision",
+        "cannot_reach",
+        "waiting",
+        "warn",
+    ),
+    "busy": (
+        "queued",
+        "running",
+        "claimed",
+        "sending",
+        "reconciling",
+        "adopted",
+        "accepted",
+        "polling",
+        "pending",
+        "deleting",
+    ),
+    "idle": ("", "paused", "cancelled", "deleted", "stopped"),
+}
+TONE_OF = {state: tone for tone, states in TONES.items() for state in states}
+
+
+@register.simple_tag
+def badge(state: Any, label: Any = "") -> SafeString:
+    """{% badge job.state job.get_state_display %}"""
+    words = str(label or state or "none").replace("_", " ")
+    tone = TONE_OF.get(str(state or ""), "warn")
+    return format_html('<span class="badge is-{}">{}</span>', tone, words.capitalize())
+
+
+@register.simple_tag
+def when(moment: datetime | None, nothing: str = "—") -> SafeString:
+    """{% when job.created_at %}: the time in UTC, and how long ago when pointed at."""
+    if moment is None:
+        return format_html("{}", nothing)
+    utc = timezone.localtime(moment, timezone.get_default_timezone())
+    return format_html(
+        '<time datetime="{}" title="{}">{} UTC</time>',
+        utc.isoformat(),
+        naturaltime(moment),
+        utc.strftime("%Y-%m-%d %H:%M:%S"),
+    )
+
+
+@register.filter
+def lasting(length: timedelta | None) -> str:
+    """A duration as people say it: 3 s, 2 min 5 s, 1 h 4 min, 3 days 2 h."""
+    if length is None:
+        return "—"
+    seconds = int(length.total_seconds())
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60} s"
+    if seconds < 86400:
+        return f"{seconds // 3600} h {seconds % 3600 // 60} min"
+    days = seconds // 86400
+    return f"{days} day{'s' if days > 1 else ''} {seconds % 86400 // 3600} h"
+
+
+@register.filter
+def known(value: Any) -> Any:
+    """The value, or "unknown" for None: a count that is not known is not 0."""
+    return "unknown" if value is None else value
+
+
+@register.simple_tag(takes_context=True)
+def live(context: Context, name: str, going_on: Any, seconds: int = 4) -> SafeString:
+    """<section {% live "jobs-table" is_live %}>: the id of a fragment, and, while
+    something goes on, that it fetches itself again from the URL of its page.
+    """
+    if not going_on:
+        return format_html('id="{}"', name)
+    request: HttpRequest = context["request"]
+    return format_html(
+        'id="{}" hx-get="{}" hx-trigger="every {}s" hx-swap="outerHTML"',
+        name,
+        request.get_full_path(),
+        seconds,
+    )
+
+
+@register.inclusion_tag("_error.html")
+def explain_error(
+    kind: str,
+    message: str = "",
+    raw: Any = "",
+    status: int | None = None,
+    area: str = "",
+) -> Mapping[str, Any]:
+    """{% explain_error job.error_kind job.error_message job.error_raw %}"""
+    explanation = explain(
+        kind, message=message, status=status, context={"area": area} if area else None
+    )
+    return {"explanation": explanation, "message": message, "raw": raw}
+
+
+@register.inclusion_tag("_error.html")
+def explain_run(
+    message: str, raw: Any = "", warehouse_type: str = "", connector_type: str = ""
+) -> Mapping[str, Any]:
+    """{% explain_run run.error_message run.raw connector_type=connector.connector_type %}"""
+    explanation = explain_run_failure(
+        message, warehouse_type=warehouse_type, connector_type=connector_type
+    )
+    return {"explanation": explanation, "message": message, "raw": raw}
