@@ -168,7 +168,8 @@ def run_due_jobs(*, hurry=False, rounds=20):
     for _ in range(rounds):
         if hurry:
             Job.objects.filter(state__in=Job.RUNNABLE).update(run_after=db_now())
-        due = list(Job.objects.due(db_now()).values_list("pk", flat=True))
+        due = Job.objects.due(db_now()).order_by("run_after", "created_at")
+        due = list(due.values_list("pk", flat=True))
         if not due:
             break
         for job_id in due:

@@ -1,7 +1,7 @@
 """Secrets at rest: encrypted text in a column, and a value that does not print itself."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -70,7 +70,13 @@ def rotated(token: str) -> str:
     return _fernet().rotate(token.encode()).decode() if token else ""
 
 
-class SecretField(models.TextField):  # type: ignore[type-arg]
+if TYPE_CHECKING:
+    _TextField = models.TextField["Secret | str", "Secret"]
+else:
+    _TextField = models.TextField
+
+
+class SecretField(_TextField):
     """Text that is encrypted in the database and a `Secret` in Python.
 
     The stored text is decrypted when it is revealed, not when a row is loaded, so a

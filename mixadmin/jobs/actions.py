@@ -87,15 +87,17 @@ def retry_job(*, job: Job, actor: User | None) -> Job:
             raise Refused("This job has moved on in the meantime.", code="moved_on")
     elif job.state in (Job.State.FAILED, Job.State.DEAD):
         now = db_now()
-        _move(
-            job,
-            Job.State.QUEUED,
-            run_after=now,
-            deadline_at=now + timedelta(seconds=TIMES.give_up),
-            recoveries=0,
-            ended_at=None,
-            dismissed=False,
-        )
+        with transaction.atomic():
+            _move(
+                job,
+                Job.State.QUEUED,
+                run_after=now,
+                deadline_at=now + timedelta(seconds=TIMES.give_up),
+                recoveries=0,
+                ended_at=None,
+                dismissed=False,
+            )
+            _tell_target(job)
     else:
         raise Refused(
             f"A job that is {job.get_state_display().lower()} cannot be tried again.",
@@ -192,10 +194,10 @@ def dismiss_job(*, job: Job, actor: User | None) -> Job:
 
 
 def _tell_target(job: Job) -> None:
-    """Let the row that the job was for know that it ended without success."""
+    """Let the row that the job is for know that it ended, or goes on again."""
     plan = _plan(job)
-    if plan.on_end:
-        plan.on_end(job.state)
+    if plan.follow:
+        plan.follow(job.state)
 
 
 def _plan(job: Job) -> registry.Plan:
@@ -220,7 +222,7 @@ def finish_polling(*, job_id: UUID, succeeded: bool, result: dict[str, Any]) -> 
     if job is None:
         return
     end = Job.State.SUCCEEDED if succeeded else Job.State.FAILED
-    told = (
+    told: dict[str, Any] = (
         {}
         if succeeded
         else {

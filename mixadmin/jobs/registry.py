@@ -54,8 +54,8 @@ class Plan:
     budget: tuple[str, int, float, str] | None = None
     # Told that the credential was refused; True when it really is, after asking once.
     refused: Callable[[], bool] | None = None
-    # Written when the job ends in another way than success (a row that stays behind).
-    on_end: Callable[[str], None] | None = None
+    # Told when the job ends without success, and when it is taken up again (queued).
+    follow: Callable[[str], None] | None = None
     credential_version: int = 0
     # The state after success; POLLING when something at Mixpanel still has to end.
     after: str = Job.State.SUCCEEDED

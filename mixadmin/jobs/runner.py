@@ -92,10 +92,10 @@ class Fenced(Exception):
     """Another worker has taken this job over; this one writes nothing more."""
 
 
-def move(job: Job, state: str, *, token: int | None = None, **changes: Any) -> None:
+def move(job: Job, state: str, *, held: int | None = None, **changes: Any) -> None:
     """The one way a job changes its state. Raises Fenced when it is not ours any more.
 
-    `token` is the claim that the caller holds; None for a person's or scheduler's move,
+    `held` is the token of the claim that the caller holds; None for a person's or scheduler's move,
     which must find the job in the state that they saw.
     """
     if state not in ALLOWED[job.state]:
@@ -108,7 +108,7 @@ def move(job: Job, state: str, *, token: int | None = None, **changes: Any) -> N
         changes.setdefault("rung_at", None)
     if state not in (State.WAITING, State.UNKNOWN):
         changes.setdefault("wait_reason", "")
-    where = {"token": token} if token is not None else {}
+    where = {"token": held} if held is not None else {}
     changes["state"] = state
     if not Job.objects.filter(pk=job.pk, state=job.state, **where).update(**changes):
         raise Fenced(str(job.pk))
@@ -153,9 +153,7 @@ def run(job_id: UUID) -> None:
     task = registry.task(job.task)
     if task is None:
         # Put there by a newer version; a newer worker will know it.
-        move(
-            job, State.WAITING, token=job.token, wait_reason="retry", run_after=_in(60)
-        )
+        move(job, State.WAITING, held=job.token, wait_reason="retry", run_after=_in(60))
         return
     try:
         _run(job, task.plan)
@@ -236,7 +234,7 @@ def _begin(job: Job, plan: Plan, attempt: Attempt) -> None:
             move(
                 job,
                 State.SENDING,
-                token=job.token,
+                held=job.token,
                 fingerprint=plan.fingerprint,
                 attempt_count=attempt.number,
                 started_at=job.started_at or attempt.started_at,
@@ -260,11 +258,11 @@ def _succeed(
     with transaction.atomic():
         result = plan.save(value) or {}
         if adopted:
-            move(job, State.ADOPTED, token=job.token)
+            move(job, State.ADOPTED, held=job.token)
         move(
             job,
             plan.after,
-            token=job.token,
+            held=job.token,
             result=result,
             error_kind="",
             error_message="",
@@ -336,7 +334,7 @@ def _not_now(job: Job, plan: Plan, error: MixpanelError) -> None:
             move(
                 job,
                 State.UNKNOWN,
-                token=job.token,
+                held=job.token,
                 run_after=_in(seconds),
                 wait_reason=Job.Wait.RETRY,
                 error_kind=error.kind,
@@ -359,7 +357,7 @@ def _unknown(job: Job, attempt: Attempt, error: MixpanelError | None) -> None:
     move(
         job,
         State.UNKNOWN,
-        token=job.token,
+        held=job.token,
         run_after=look_at,
         wait_reason=Job.Wait.SETTLE,
         error_kind=error.kind if error else "worker_lost",
@@ -395,7 +393,7 @@ def _reconcile(job: Job, plan: Plan) -> None:
         move(
             job,
             State.UNKNOWN,
-            token=job.token,
+            held=job.token,
             run_after=again,
             wait_reason=Job.Wait.SETTLE,
         )
@@ -412,14 +410,14 @@ def _reconcile(job: Job, plan: Plan) -> None:
         attempt.outcome = "did_not_happen"
         attempt.ended_at = attempt.ended_at or now
         attempt.save(update_fields=["outcome", "ended_at"])
-        move(job, State.QUEUED, token=job.token, run_after=now)
+        move(job, State.QUEUED, held=job.token, run_after=now)
 
 
 def _reconcile_absence(job: Job, plan: Plan, attempt: Attempt, value: Any) -> None:
     if value is not None:
         _succeed(job, plan, attempt, value, adopted=True)
     elif plan.resend and job.attempt_count < SENDS:
-        move(job, State.QUEUED, token=job.token, run_after=db_now())
+        move(job, State.QUEUED, held=job.token, run_after=db_now())
     else:
         _decide(
             job, [], "It is still there, and sending it again cannot be taken back."
@@ -432,7 +430,7 @@ def _decide(job: Job, found: list[Candidate], why: str) -> None:
     move(
         job,
         State.NEEDS_DECISION,
-        token=job.token,
+        held=job.token,
         decision={"why": why, "candidates": options},
     )
 
@@ -442,13 +440,13 @@ def _fail(job: Job, plan: Plan | None, kind: str, message: str, raw: str = "") -
         move(
             job,
             State.FAILED,
-            token=job.token,
+            held=job.token,
             error_kind=kind,
             error_message=message,
             error_raw=raw,
         )
-        if plan and plan.on_end:
-            plan.on_end(State.FAILED)
+        if plan and plan.follow:
+            plan.follow(State.FAILED)
 
 
 def _wait(job: Job, wait: Wait, **told: str) -> None:
@@ -460,7 +458,7 @@ def _wait(job: Job, wait: Wait, **told: str) -> None:
     move(
         job,
         state,
-        token=job.token,
+        held=job.token,
         run_after=until,
         wait_reason=wait.reason,
         **told,
@@ -510,7 +508,7 @@ def rescue(job: Job) -> bool:
     else:
         state, changes["run_after"] = State.QUEUED, now
     try:
-        move(job, state, token=job.token, **changes)
+        move(job, state, held=job.token, **changes)
     except Fenced:
         return False
     log.warning("job %s lost its worker %s; now %s", job.pk, job.worker, state)
@@ -523,7 +521,8 @@ def breaker_key(job: Job) -> str:
 
 def backoff(attempts: int) -> float:
     """2 s, doubled up to a minute, and some seconds of chance, as Mixpanel advises."""
-    pause = min(TIMES.backoff_first * 2 ** max(0, attempts - 1), TIMES.backoff_most)
+    doubled = TIMES.backoff_first * 2.0 ** max(0, min(attempts, 20) - 1)
+    pause = min(doubled, TIMES.backoff_most)
     return pause + random.uniform(0.2, 1) * TIMES.backoff_jitter  # noqa: S311
 
 

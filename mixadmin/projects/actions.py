@@ -140,7 +140,7 @@ def forget_project(*, project: Project, actor: User | None, typed_name: str) -> 
     if typed_name != project.name:
         message = f"Type the project's name, {project.name}, to confirm."
         raise ValidationError({"typed_name": message})
-    if project.jobs.unfinished().exists():  # type: ignore[attr-defined]
+    if project.jobs.unfinished().exists():
         raise Refused(
             "Some of its jobs are not finished. Cancel them or wait for their end.",
             code="unfinished_jobs",

@@ -21,6 +21,7 @@ from mixadmin.jobs.registry import Candidate, Plan, job_task
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import MixpanelError
 from mixadmin.projects.access import NotPermitted
+from mixadmin.projects.observing import unless_success
 
 from .clients import client_for_account, ensure_usable, note_refusal
 from .models import ServiceAccount, may_change
@@ -395,14 +396,8 @@ def plan_create(job: Job) -> Plan:
         send=send,
         find=find,
         save=save,
-        on_end=lambda state: _not_created(account),
+        follow=unless_success(account, Presence.PENDING, Presence.NOT_CREATED),
         **common,
-    )
-
-
-def _not_created(account: ServiceAccount) -> None:
-    ServiceAccount.objects.filter(pk=account.pk, presence=Presence.PENDING).update(
-        presence=Presence.NOT_CREATED
     )
 
 
@@ -424,14 +419,8 @@ def plan_delete(job: Job) -> Plan:
         send=lambda client: client.service_accounts.delete(organization_id, remote_id),
         check=check,
         save=save,
-        on_end=lambda state: _not_deleted(account),
+        follow=unless_success(account, Presence.DELETING, Presence.ACTIVE),
         **common,
-    )
-
-
-def _not_deleted(account: ServiceAccount) -> None:
-    ServiceAccount.objects.filter(pk=account.pk, presence=Presence.DELETING).update(
-        presence=Presence.ACTIVE
     )
 
 

@@ -12,8 +12,9 @@ from mixadmin.common.errors import Refused
 from mixadmin.jobs.limits import Wait
 from mixadmin.jobs.models import Job
 from mixadmin.jobs.times import TIMES
-from mixadmin.mixpanel.client import MixpanelClient, Timeouts
+from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import MixpanelError
+from mixadmin.mixpanel.http import Timeouts
 from mixadmin.projects import access
 from mixadmin.projects.models import Project
 
@@ -49,7 +50,8 @@ def client_for(project: Project) -> Iterator[MixpanelClient]:
 
 
 def usable_account(project: Project) -> ServiceAccount:
-    account = ServiceAccount.objects.filter(pk=project.service_account_id).first()
+    # Read anew, so that a secret that was just set is the one that is used.
+    account = ServiceAccount.objects.filter(projects=project).first()
     if account is None:
         raise Refused(
             f"{project.name} has no service account. Choose one in its settings.",

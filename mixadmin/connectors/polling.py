@@ -1,0 +1,156 @@
+"""Keeping our rows like Mixpanel's connectors, and their runs for ever."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from mixadmin.common import history
+from mixadmin.common.clock import db_now
+from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
+from mixadmin.jobs.polls import count_call
+from mixadmin.jobs.registry import poller
+from mixadmin.mixpanel import connectors as wire
+from mixadmin.mixpanel.errors import NotAllowed, NotFound
+from mixadmin.projects.models import Project, RemoteObject
+from mixadmin.projects.observing import absences, remember_unmanaged
+from mixadmin.service_accounts.clients import client_for
+
+from .actions import POLL
+from .models import Connector, ConnectorRun
+
+HISTORY_EVERY = timedelta(hours=24)
+
+
+@poller(POLL)
+def poll(project_id: int) -> bool:
+    """Poll one project. Returns whether a run goes on or is expected soon."""
+    project = Project.objects.get(pk=project_id)
+    with client_for(project) as client:
+        count_call(project_id)
+        asked_at = db_now()
+        try:
+            found = client.connectors.list()
+        except (NotFound, NotAllowed):
+            # How a project looks in which Mixpanel has closed Cloud Import; a service
+            # account without the right looks the same, and verifying tells them apart.
+            Project.objects.filter(pk=project_id).update(connectors_open=False)
+            return False
+        Project.objects.filter(pk=project_id).exclude(connectors_open=True).update(
+            connectors_open=True
+        )
+        observe(project, found, asked_at)
+        busy = False
+        for row in _wanting_history(project):
+            count_call(project_id)
+            runs = client.connectors.history(row.mixpanel_id)
+            busy = record_history(row, runs, db_now()) or busy
+    return busy
+
+
+def observe(
+    project: Project, found: Sequence[wire.Connector], asked_at: datetime
+) -> None:
+    """Take over what the list says. A status of null there says nothing."""
+    rows = {
+        row.mixpanel_id: row
+        for row in Connector.objects.filter(project=project).exclude(mixpanel_id="")
+    }
+    for item in found:
+        row = rows.get(item.id)
+        if row is None or (row.observed_at and row.observed_at > asked_at):
+            continue
+        changes: dict[str, Any] = {}
+        if item.status and item.status[:60] != row.status:
+            changes["status"] = item.status[:60]
+        if item.failure_message != row.failure_message:
+            changes["failure_message"] = item.failure_message
+        if item.raw != row.raw:
+            changes["raw"] = item.raw
+        if row.absent_since or row.presence == Presence.MISSING:
+            changes |= {"absent_since": None, "presence": Presence.ACTIVE}
+        if changes:
+            Connector.objects.filter(pk=row.pk).update(observed_at=asked_at, **changes)
+    absences(rows.values(), {item.id for item in found}, asked_at)
+    remember_unmanaged(
+        project,
+        RemoteObject.Kind.CONNECTOR,
+        {
+            item.id: (f"{item.label or item.id} ({item.connector_type})", item.raw)
+            for item in found
+            if item.id not in rows
+        },
+        asked_at,
+    )
+
+
+def _wanting_history(project: Project) -> list[Connector]:
+    now = db_now()
+    wanted = (
+        Q(watch_until__gt=now)
+        | Q(history_at=None)
+        | Q(history_at__lt=now - HISTORY_EVERY)
+        | Q(runs__state__in=UNFINISHED_RUN)
+    )
+    rows = Connector.objects.filter(
+        wanted, project=project, presence=Presence.ACTIVE
+    ).exclude(mixpanel_id="")
+    return list(rows.distinct().order_by("history_at", "pk"))
+
+
+def record_history(
+    row: Connector, runs: Sequence[wire.ConnectorRun], now: datetime
+) -> bool:
+    """Store what a history says, once each. Returns whether more is to come soon."""
+    with transaction.atomic():
+        Connector.objects.filter(pk=row.pk).update(history_at=now)
+        stored = {
+            (run.started_at, run.ordinal): run for run in row.runs.filter(is_gap=False)
+        }
+        counted = Counter(start for start, _ in stored if start is not None)
+        starts = [run.started_at for run in runs]
+        # A queued run has no start yet; it becomes the next one that has.
+        waiting = [run for (start, _), run in stored.items() if start is None]
+        placed = list(zip(history.keys(starts, counted), runs, strict=True))
+        for key, run in reversed(placed):
+            known = stored.get(key) if key else None
+            if known is None:
+                known = waiting.pop(0) if waiting else ConnectorRun(connector=row)
+            _write(known, key, run, now)
+        still_open = row.runs.filter(state__in=UNFINISHED_RUN).exists()
+        if runs and not still_open:
+            Connector.objects.filter(pk=row.pk).update(watch_until=None)
+    if runs:
+        return still_open
+    return bool(row.watch_until and row.watch_until > now)
+
+
+def _write(
+    known: ConnectorRun, key: history.Key | None, run: wire.ConnectorRun, now: datetime
+) -> None:
+    known.started_at, known.ordinal = key or (None, 0)
+    known.at = known.started_at or known.at or now
+    known.state = outcome(run)
+    known.raw_state = run.raw_state[:60]
+    known.ended_at = run.ended_at
+    known.mixpanel_run_id = run.remote_id[:100]
+    known.progress = run.progress
+    known.error_message, known.error_code = run.error_message, run.error_code[:100]
+    known.num_events_imported = run.num_events_imported
+    known.num_events_processed = run.num_events_processed
+    known.num_events_dropped = run.num_events_dropped
+    known.num_files_imported = run.num_files_imported
+    known.size_imported = run.size_imported
+    known.raw = run.raw
+    known.seen_at = now
+    known.save()
+
+
+def outcome(run: wire.ConnectorRun) -> str:
+    """Our word for the run. One that dropped records is not plainly a success."""
+    if run.state == RunState.SUCCEEDED and run.num_events_dropped:
+        return RunState.SUCCEEDED_WITH_ERRORS
+    return run.state

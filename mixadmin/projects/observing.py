@@ -1,0 +1,70 @@
+"""How a row follows what Mixpanel shows, and what its job came to."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from mixadmin.common.states import Presence
+from mixadmin.jobs.models import Job
+from mixadmin.jobs.times import TIMES
+
+from .models import Project, RemoteObject
+
+
+def absences(rows: Iterable[Any], seen: Collection[Any], now: datetime) -> None:
+    """Mark rows as gone when two lists, some time apart, did not hold them.
+
+    One list may leave something out; a row that was created after it was asked for is
+    not in it either.
+    """
+    for row in rows:
+        if row.mixpanel_id in seen or row.presence != Presence.ACTIVE:
+            continue
+        if row.observed_at and row.observed_at > now:
+            continue
+        mine = type(row).objects.filter(pk=row.pk, presence=Presence.ACTIVE)
+        if row.absent_since is None:
+            mine.update(absent_since=now)
+        elif now - row.absent_since >= timedelta(seconds=TIMES.absence):
+            mine.update(presence=Presence.MISSING)
+
+
+def remember_unmanaged(
+    project: Project, kind: str, found: Mapping[str, tuple[str, Any]], now: datetime
+) -> None:
+    """Keep the list of what exists at Mixpanel and could be adopted.
+
+    found: {Mixpanel's id: (words, the answer)}.
+    """
+    mine = RemoteObject.objects.filter(project=project, kind=kind)
+    mine.exclude(mixpanel_id__in=found).delete()
+    if not found:
+        return
+    RemoteObject.objects.bulk_create(
+        [
+            RemoteObject(
+                project=project,
+                kind=kind,
+                mixpanel_id=mixpanel_id,
+                summary=words[:300],
+                raw=raw,
+                first_seen_at=now,
+                seen_at=now,
+            )
+            for mixpanel_id, (words, raw) in found.items()
+        ],
+        update_conflicts=True,
+        unique_fields=["project", "kind", "mixpanel_id"],
+        update_fields=["summary", "raw", "seen_at"],
+    )
+
+
+def unless_success(row: Any, seen: str, then: str) -> Callable[[str], None]:
+    """When the job ends without success, the row goes from `seen` to `then`; and back
+    when the job is tried again."""
+
+    def follow(state: str) -> None:
+        before, after = (then, seen) if state == Job.State.QUEUED else (seen, then)
+        type(row).objects.filter(pk=row.pk, presence=before).update(presence=after)
+
+    return follow

@@ -1,0 +1,318 @@
+"""Keeping our rows like Mixpanel's, and its run history for ever."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from mixadmin.common import history
+from mixadmin.common.clock import db_now
+from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
+from mixadmin.jobs.actions import finish_polling
+from mixadmin.jobs.polls import count_call
+from mixadmin.jobs.registry import poller
+from mixadmin.jobs.times import TIMES
+from mixadmin.mixpanel import warehouse as wire
+from mixadmin.mixpanel.client import MixpanelClient
+from mixadmin.projects.models import Project, RemoteObject
+from mixadmin.projects.observing import absences, remember_unmanaged
+from mixadmin.service_accounts.clients import client_for
+
+from .actions import POLL, SKEW, observed_fields, table_name
+from .kinds import KINDS
+from .models import ImportRun, WarehouseImport, WarehouseSource
+from .sync_modes import SYNC_MODES
+
+# Sources change rarely; they are listed with every so many seconds only.
+SOURCES_EVERY = 600.0
+# Even without a sign of news a history is read this often: 30 hourly runs are kept.
+HISTORY_EVERY = timedelta(hours=6)
+
+
+@poller(POLL)
+def poll(project_id: int) -> bool:
+    """Poll one project. Returns whether a run goes on or is expected soon."""
+    project = Project.objects.get(pk=project_id)
+    with client_for(project) as client:
+        now = db_now()
+        age = (
+            (now - project.inventory_at).total_seconds() if project.inventory_at else 0
+        )
+        if not project.inventory_at or age > min(SOURCES_EVERY, TIMES.poll_most):
+            count_call(project_id)
+            observe_sources(project, client.warehouse.list_sources(), now)
+            Project.objects.filter(pk=project_id).update(inventory_at=now)
+        count_call(project_id)
+        asked_at = db_now()
+        fresh = observe_imports(project, client.warehouse.list_imports(), asked_at)
+        busy = False
+        for row in _wanting_history(project, fresh):
+            busy = _poll_history(client, row) or busy
+    return busy
+
+
+def observe_sources(
+    project: Project, found: Sequence[wire.WarehouseSource], now: datetime
+) -> None:
+    """Take over what the list of sources says."""
+    rows = {
+        row.mixpanel_id: row
+        for row in WarehouseSource.objects.filter(
+            project=project, presence__in=(Presence.ACTIVE, Presence.MISSING)
+        )
+    }
+    seen = {source.id for source in found}
+    for source in found:
+        row = rows.get(source.id)
+        if row is None or (row.observed_at and row.observed_at > now):
+            continue
+        changes: dict[str, Any] = {}
+        if row.raw != source.raw:
+            changes["raw"] = source.raw
+        if source.name and source.name != row.name:
+            changes["name"] = source.name
+        if row.absent_since or row.presence == Presence.MISSING:
+            changes |= {"absent_since": None, "presence": Presence.ACTIVE}
+        if changes:
+            WarehouseSource.objects.filter(pk=row.pk).update(observed_at=now, **changes)
+    absences(rows.values(), seen, now)
+    managed = _managed_ids(WarehouseSource, project)
+    remember_unmanaged(
+        project,
+        RemoteObject.Kind.SOURCE,
+        {
+            str(s.id): (f"{s.name} ({s.warehouse_type})", s.raw)
+            for s in found
+            if s.id not in managed
+        },
+        now,
+    )
+
+
+def observe_imports(
+    project: Project, found: Sequence[wire.WarehouseImport], asked_at: datetime
+) -> set[int]:
+    """Take over what the list of imports says. Returns those with news of a run.
+
+    Answers that were asked for before our own last change are not believed about it.
+    """
+    rows = {
+        row.mixpanel_id: row
+        for row in WarehouseImport.objects.filter(
+            project=project,
+            presence__in=(Presence.ACTIVE, Presence.MISSING, Presence.DELETING),
+            mixpanel_id__isnull=False,
+        )
+    }
+    listed = [item for item in found if not item.is_deleted]
+    fresh: set[int] = set()
+    for item in listed:
+        row = rows.get(item.id)
+        if row is None:
+            continue
+        if item.last_dispatch_at != row.last_dispatch_at:
+            fresh.add(row.pk)
+        if row.observed_at and row.observed_at > asked_at:
+            continue
+        changes = _news(row, item)
+        if changes:
+            WarehouseImport.objects.filter(
+                Q(observed_at=None) | Q(observed_at__lte=asked_at), pk=row.pk
+            ).update(observed_at=asked_at, **changes)
+    absences(rows.values(), {item.id for item in listed}, asked_at)
+    known = _managed_ids(WarehouseImport, project)
+    remember_unmanaged(
+        project,
+        RemoteObject.Kind.IMPORT,
+        {str(i.id): (_summary(i), i.raw) for i in listed if i.id not in known},
+        asked_at,
+    )
+    return fresh
+
+
+def _news(row: WarehouseImport, item: wire.WarehouseImport) -> dict[str, Any]:
+    theirs = observed_fields(item)
+    if item.databricks_params is None:
+        theirs.pop("databricks_params", None)
+    elif not row.adopted:
+        # Ours is what was sent; how Mixpanel's differs is told from `raw`.
+        theirs.pop("databricks_params")
+    # The list leaves out the columns; what the import itself told is kept.
+    theirs["raw"] = {**row.raw, **item.raw}
+    changes = {k: v for k, v in theirs.items() if getattr(row, k) != v}
+    if "paused" in changes:
+        changes["paused_elsewhere"] = item.paused
+    if row.absent_since or row.presence == Presence.MISSING:
+        changes |= {"absent_since": None, "presence": Presence.ACTIVE}
+    return changes
+
+
+def _summary(item: wire.WarehouseImport) -> str:
+    kind = KINDS[item.kind].label if item.kind in KINDS else item.kind
+    mode = SYNC_MODES[item.sync_mode].label if item.sync_mode in SYNC_MODES else ""
+    table = table_name(item.table_params)
+    return ", ".join(part for part in (kind, mode or item.sync_mode, table) if part)
+
+
+def _managed_ids(model: Any, project: Project) -> set[int]:
+    rows = model.objects.filter(project=project, mixpanel_id__isnull=False)
+    return set(rows.values_list("mixpanel_id", flat=True))
+
+
+def _wanting_history(project: Project, fresh: Iterable[int]) -> list[WarehouseImport]:
+    now = db_now()
+    wanted = (
+        Q(pk__in=list(fresh))
+        | Q(watch_until__gt=now)
+        | Q(history_at=None)
+        | Q(history_at__lt=now - HISTORY_EVERY)
+        | Q(runs__state__in=UNFINISHED_RUN)
+    )
+    rows = WarehouseImport.objects.filter(
+        wanted,
+        project=project,
+        presence=Presence.ACTIVE,
+        mixpanel_id__isnull=False,
+    )
+    # Those that were asked least recently first, should the budget end in between.
+    return list(rows.select_related("source").distinct().order_by("history_at", "pk"))
+
+
+def _poll_history(client: MixpanelClient, row: WarehouseImport) -> bool:
+    assert row.mixpanel_id is not None
+    count_call(row.project_id)
+    if row.adopted and not row.fields:
+        whole = client.warehouse.get_import(row.mixpanel_id)
+        WarehouseImport.objects.filter(pk=row.pk).update(
+            fields={k: v for k, v in whole.fields.items() if v is not None},
+            **observed_fields(whole),
+        )
+    runs = client.warehouse.history(row.mixpanel_id)
+    return record_history(row, runs, db_now())
+
+
+def record_history(
+    row: WarehouseImport, runs: Sequence[wire.ImportRun], now: datetime
+) -> bool:
+    """Store what a history says, once each. Returns whether more is to come soon."""
+    starts = [run.started_at for run in runs]
+    oldest = min((s for s in starts if s is not None), default=None)
+    ended: list[ImportRun] = []
+    with transaction.atomic():
+        # One poll at a time writes the runs of an import, on every database.
+        WarehouseImport.objects.filter(pk=row.pk).update(history_at=now)
+        stored = {
+            (run.started_at, run.ordinal): run
+            for run in row.runs.filter(is_gap=False, started_at__gte=oldest or now)
+        }
+        newest = (
+            row.runs.filter(is_gap=False, started_at__isnull=False)
+            .order_by("-started_at")
+            .values_list("started_at", flat=True)
+            .first()
+        )
+        if missed := history.gap(starts, newest):
+            _record_gap(row, *missed, now=now)
+        asked = list(row.runs.filter(started_at=None, requested_at__isnull=False))
+        asked.sort(key=lambda run: run.requested_at or now)
+        counted = Counter(start for start, _ in stored if start is not None)
+        placed = zip(history.keys(starts, counted), runs, strict=True)
+        for key, run in sorted(
+            (pair for pair in placed if pair[0] is not None),
+            key=lambda pair: pair[0] or (now, 0),
+        ):
+            assert key is not None
+            known = stored.get(key)
+            if known is None:
+                known = _take_asked(asked, key[0]) or ImportRun(warehouse_import=row)
+            was_open = known.pk is None or known.state in UNFINISHED_RUN
+            _write(known, key, run, now)
+            if known.state not in UNFINISHED_RUN and was_open:
+                ended.append(known)
+        ended += _give_up_unseen(asked, now)
+    for run_row in ended:
+        _tell_job(run_row)
+    open_runs = row.runs.filter(state__in=UNFINISHED_RUN).exists()
+    if ended and not open_runs:
+        WarehouseImport.objects.filter(pk=row.pk).update(watch_until=None)
+        return False
+    return open_runs or bool(row.watch_until and row.watch_until > now)
+
+
+def _take_asked(asked: list[ImportRun], start: datetime) -> ImportRun | None:
+    """The request that this run answers: the oldest one made before it started."""
+    for run in asked:
+        if run.requested_at and start >= run.requested_at - SKEW:
+            asked.remove(run)
+            return run
+    return None
+
+
+def _write(
+    known: ImportRun, key: history.Key, run: wire.ImportRun, now: datetime
+) -> None:
+    known.started_at, known.ordinal = key
+    known.at = key[0]
+    known.state, known.raw_state = run.state, run.raw_state[:60]
+    known.ended_at = run.ended_at
+    known.num_events_imported = run.num_events_imported
+    known.raw = run.raw
+    known.seen_at = now
+    known.save()
+
+
+def _record_gap(
+    row: WarehouseImport, since: datetime, until: datetime, *, now: datetime
+) -> None:
+    ImportRun.objects.create(
+        warehouse_import=row,
+        state=RunState.UNKNOWN,
+        is_gap=True,
+        started_at=since,
+        ended_at=until,
+        at=until - timedelta(microseconds=1),
+        seen_at=now,
+        note=(
+            f"At least one run between {since:%Y-%m-%d %H:%M:%S} and "
+            f"{until:%Y-%m-%d %H:%M:%S} UTC was not seen: Mixpanel keeps only the "
+            f"newest {history.WINDOW} runs."
+        ),
+    )
+
+
+def _give_up_unseen(asked: list[ImportRun], now: datetime) -> list[ImportRun]:
+    """Requests that Mixpanel accepted long ago, and whose run it never showed."""
+    given_up = []
+    for run in asked:
+        since = run.requested_at or now
+        if now - since < timedelta(seconds=TIMES.run_unseen):
+            continue
+        run.state = RunState.UNKNOWN
+        run.note = "Mixpanel accepted the request, but its history shows no such run."
+        run.save(update_fields=["state", "note"])
+        given_up.append(run)
+    return given_up
+
+
+def _tell_job(run: ImportRun) -> None:
+    if run.job_id is None:
+        return
+    succeeded = run.state == RunState.SUCCEEDED
+    word = run.get_state_display().lower()
+    finish_polling(
+        job_id=run.job_id,
+        succeeded=succeeded,
+        result={
+            "run": run.pk,
+            "state": run.state,
+            "num_events_imported": run.num_events_imported,
+            **(
+                {}
+                if succeeded
+                else {"message": run.note or f"The run ended as {word}."}
+            ),
+        },
+    )
