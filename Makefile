@@ -78,7 +78,7 @@ define install
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed: make PYTHON=..." >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing $(1)"
-	@{ $(BIN)/python -m pip install --quiet uv==$(UV_VERSION) && \
+	@{ $(BIN)/python -m pip install --quiet uv==$(UV_VERSION) >/dev/null 2>&1 && \
 		$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes $(1); } || { \
 		echo "uv could not do it; trying pip" >&2; \
 		$(BIN)/python -m pip install --quiet --require-hashes -r $(1); }
