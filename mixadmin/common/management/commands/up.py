@@ -1,6 +1,7 @@
 """`manage.py up`: everything on this machine, in one terminal, until Ctrl-C."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
@@ -10,16 +11,19 @@ from mixadmin.common.stack import AlreadyRunning, Stack
 from mixadmin.common.supervisor import StartFailed
 
 
-def port_number(text: str) -> int:
-    if not 1 <= (number := int(text)) <= 65535:
-        raise ValueError
-    return number
+def number(least: int, most: int) -> Callable[[str], int]:
+    """Reads a whole number within limits, for an argument."""
 
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ArgumentTypeError(f"{text!r} is not a number") from None
+        if not least <= value <= most:
+            raise ArgumentTypeError(f"{value} is not between {least} and {most}")
+        return value
 
-def count(text: str) -> int:
-    if not 1 <= (number := int(text)) <= 64:
-        raise ValueError
-    return number
+    return read
 
 
 class Command(BaseCommand):
@@ -37,17 +41,17 @@ class Command(BaseCommand):
         )
         parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
         parser.add_argument(
-            "--port", type=port_number, default=8000, help="default: %(default)s"
+            "--port", type=number(1, 65535), default=8000, help="default: %(default)s"
         )
         parser.add_argument(
             "--sandbox-port",
-            type=port_number,
+            type=number(1, 65535),
             default=8900,
             help="default: %(default)s",
         )
         parser.add_argument(
             "--workers",
-            type=count,
+            type=number(1, 64),
             default=2,
             help="processes that do the background work, 1 to 64; default: %(default)s",
         )
