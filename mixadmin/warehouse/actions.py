@@ -723,8 +723,10 @@ def plan_create_import(job: Job) -> Plan:
             last_dispatch_at=made.last_dispatch_at,
             raw=made.raw,
             observed_at=now,
-            # Its first run starts shortly.
-            watch_until=now + timedelta(seconds=TIMES.run_window / 3),
+            # Its first run starts shortly, unless it only runs when triggered.
+            watch_until=now + timedelta(seconds=TIMES.run_window / 3)
+            if made.run_every or made.sync_mode == "one_time"
+            else None,
         )
         _no_longer_remote(row, RemoteObject.Kind.IMPORT, made.id)
         start_polling(name=POLL, project_id=row.project_id)
