@@ -123,8 +123,8 @@ class Controls:
     def add_import(self, project_id: int, **fields: Any) -> int:
         """An import that somebody else made; any field, nothing is checked.
 
-        Defaults: an hourly `event_stream` import in `one_time`-free `full_sync` mode
-        of the project's first source, reading table `events`.
+        Defaults: an hourly `full_sync` of table `events` of the project's first source
+        into events named `Event`, with the times of column `time`.
         """
         return int(self._command("add_import", project_id=project_id, fields=fields))
 

@@ -30,6 +30,7 @@ RATE_TEXT = (
     "Project exceeded rate limits. Please retry the request with exponential backoff."
 )
 BAD_SECRET_TEXT = "Unauthorized, invalid project secret"  # noqa: S105
+SECRET_WARNING = '299 - "project secrets are retired on 2027-03-03"'  # noqa: S105
 VERB_TEXT = (
     "identity events are not allowed when project is using simplified identity"
     " management"
@@ -176,6 +177,8 @@ def _project_by_key(world: World, request: Request, key: str) -> Json:
     for project in world.find("project"):
         if key in (project["token"], project["api_secret"]):
             if project["region"] == request.region:
+                if key == project["api_secret"]:
+                    request.extra_headers["Warning"] = SECRET_WARNING
                 return project
             elsewhere = True
     if elsewhere:

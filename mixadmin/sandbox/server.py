@@ -46,6 +46,7 @@ from mixadmin.sandbox.wire import (
 
 MAX_BODY = 512 * 1024 * 1024
 LEDGER_BODY = 64 * 1024
+LEDGER_LENGTH = 100_000
 APP = "/api/app"
 PROJECT = f"{APP}/projects/(?P<pid>N)"
 ORG = f"{APP}/organizations/(?P<org>N)"
@@ -248,12 +249,15 @@ def answer(world: World, request: Request, host: str) -> Plan:
             fault = faults.take(world, request.method, request.path)
             n = _note(world, request, host, request_id, fault)
         slow = world.switches["ingestion_delay_ms"] / 1000
+        resets = world.resets
     # waiting is not done under the lock: other calls go on meanwhile
     if slow and request.path in ("/import", "/track", "/engage", "/groups"):
         world.stopping.wait(slow)
     if fault is not None and fault.kind == "delay" and not fault.takes_effect:
         world.stopping.wait(float(fault.get("seconds", 1.0)))
     with world.lock:
+        if world.resets != resets:
+            return Plan(None)  # what was waited for belongs to a world that is gone
         response: Response | None = None
         if fault is None or fault.takes_effect or fault.kind == "delay":
             response = perform(world, request)
@@ -261,6 +265,7 @@ def answer(world: World, request: Request, host: str) -> Plan:
             response = _spoil(world, request, host, fault, response, n)
         if response is not None:
             elapsed = int((time.monotonic() - started) * 1000)
+            response.headers.update(request.extra_headers)
             response.headers.setdefault("x-mp-request-id", request_id)
             response.headers.setdefault("x-server-elapsed", str(elapsed))
         world.db.execute(
@@ -302,7 +307,10 @@ def _note(
             fault.kind if fault else "",
         ),
     )
-    return int(cursor.lastrowid or 0)
+    n = int(cursor.lastrowid or 0)
+    if n % 1000 == 0:
+        world.db.execute("DELETE FROM calls WHERE n <= ?", (n - LEDGER_LENGTH,))
+    return n
 
 
 def _ledger_body(request: Request) -> Any:
@@ -517,6 +525,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _send(self, response: Response, announced: int = 0) -> None:
         """With `announced`, promise that many bytes and hang up after fewer."""
+        if announced:
+            self.close_connection = True
         try:
             self.wfile.write(self._head(response, announced))
             self.wfile.flush()
@@ -526,6 +536,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._hang_up(reset=False)
 
     def _dribble(self, response: Response, interval: float) -> None:
+        self.close_connection = True  # said in the head, so that nobody goes on with it
         try:
             body = self._head(response)
             self.wfile.flush()
@@ -536,7 +547,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.flush()
         except OSError:
             pass
-        self.close_connection = True
 
     def _keep_silent(self, seconds: float) -> None:
         """Until the caller gives up, the server stops, or the time is over."""

@@ -77,6 +77,7 @@ class World:
         self.readers: dict[int, Any] = {}
         self.recent: dict[str, list[tuple[float, int, int]]] = {}
         self._moment: float | None = None
+        self.resets = 0
         self.db = sqlite3.connect(
             data_dir / "sandbox.sqlite3", check_same_thread=False, isolation_level=None
         )
@@ -280,9 +281,11 @@ class World:
     def spend(self, key: str, window: float, limit: int, amount: int = 1) -> bool:
         """Take `amount` from a rolling window; False (and nothing taken) if over."""
         now = self.now()
+        self.db.execute(
+            "DELETE FROM budget WHERE key = ? AND at <= ?", (key, now - window)
+        )
         used = self.db.execute(
-            "SELECT COALESCE(SUM(amount), 0) FROM budget WHERE key = ? AND at > ?",
-            (key, now - window),
+            "SELECT COALESCE(SUM(amount), 0) FROM budget WHERE key = ?", (key,)
         ).fetchone()[0]
         if used + amount > limit:
             return False
@@ -306,6 +309,7 @@ class World:
     def reset(self) -> None:
         """Empty everything: rows, files, switches, faults and the ledger."""
         with self.lock:
+            self.resets += 1
             for table in EMPTIED:
                 self.db.execute(f"DELETE FROM {table}")  # noqa: S608
             self.db.execute("DELETE FROM sqlite_sequence")

@@ -23,6 +23,7 @@ class Request:
     account: Json | None = None
     project: Json = field(default_factory=dict)
     effect: Json = field(default_factory=dict)
+    extra_headers: dict[str, str] = field(default_factory=dict)
 
     def did(self, verb: str, kind: str, id: int | str) -> None:
         """Note in the ledger what this call really changed."""

@@ -1,5 +1,6 @@
 import gzip
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -78,6 +79,17 @@ def test_a_delayed_answer_comes_and_holds_nobody_else_up(sb, api):
     started = time.monotonic()
     assert post(api).status_code == 200
     assert time.monotonic() - started >= 0.2
+
+
+def test_what_waits_does_not_survive_a_reset(sb, api):
+    sb.fault("POST", "/sources", "delay", seconds=0.3, effect="before")
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(post, api)
+        while not sb.calls("POST"):
+            pass
+        sb.reset()
+        assert isinstance(waiting.exception(), requests.ConnectionError)
+    assert made(sb) == 0
 
 
 def test_html(sb, api):

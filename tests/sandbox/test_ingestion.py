@@ -33,6 +33,11 @@ def test_import_as_service_account_token_or_secret(sb, api):
     token = api.post("/import", json=[event("a2")], auth=(TOKEN, ""))
     assert token.status_code == 200
     assert len(sb.events(1)) == 2
+    assert "Warning" not in token.headers
+    secret = sb.world.get("project", 1)["api_secret"]
+    old = api.post("/import", json=[event("a3")], auth=(secret, ""))
+    assert old.status_code == 200
+    assert "retired" in old.headers["Warning"]
     assert api.post("/import", json=[event()], auth=("x" * 32, "")).status_code == 401
     assert send(api, [event()], auth=("ops", "wrong")).status_code == 401
 
