@@ -72,12 +72,14 @@ class UploadUrl:
 class Upload:
     """How far an uploaded file is.
 
-    ``table_id`` is set when the table is ready, ``upload_id`` while it is not.
+    ``table_id`` is set when the table is ready, ``upload_id`` while it is not;
+    ``status`` is Mixpanel's word.
     """
 
     table_id: str
     upload_id: str
     status: str
+    error: str
     raw: Json = field(repr=False)
 
 
@@ -291,7 +293,13 @@ def _upload(value: Any) -> Upload:
     status = get_text(found, "uploadStatus", "upload_status", "status", "state")
     if not table_id and not upload_id and not status:
         raise Mismatch("it has neither an id nor an upload id")
-    return Upload(table_id=table_id, upload_id=upload_id, status=status, raw=data)
+    return Upload(
+        table_id=table_id,
+        upload_id=upload_id,
+        status=status,
+        error=get_text(found, "error"),
+        raw=data,
+    )
 
 
 def _definitions(value: Any) -> list[LookupDefinition]:
