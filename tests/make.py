@@ -11,7 +11,7 @@ from mixadmin.common.states import Presence, RunState
 from mixadmin.connectors.models import Connector, ConnectorRun
 from mixadmin.jobs import polls, runner
 from mixadmin.jobs.models import Job, Poll
-from mixadmin.jobs.registry import POLLERS, task
+from mixadmin.jobs.registry import pollers
 from mixadmin.projects.models import Membership, Project, RemoteObject
 from mixadmin.service_accounts.models import ServiceAccount
 from mixadmin.warehouse.models import ImportRun, WarehouseImport, WarehouseSource
@@ -180,8 +180,7 @@ def run_due_jobs(*, hurry=False, rounds=20):
 
 def poll_now(project):
     """Poll everything of a project once, whether it is due or not."""
-    task("")
-    for name in POLLERS:
+    for name in pollers():
         poll, _ = Poll.objects.get_or_create(
             project=project, name=name, defaults={"next_at": db_now()}
         )

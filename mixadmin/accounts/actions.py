@@ -1,6 +1,9 @@
-"""What people do with their API tokens."""
+"""What is done with people and their API tokens."""
 
 from datetime import timedelta
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 
 from mixadmin.common.rules import check_choice, clean_text
 from mixadmin.common.validation import raise_for
@@ -14,6 +17,27 @@ LIFETIMES: dict[str, timedelta | None] = {
     "365": timedelta(days=365),
     "never": None,
 }
+
+
+def create_user(
+    *, username: str, password: str, email: str = "", superuser: bool = False
+) -> User:
+    """Add a person who can sign in. Raises ValidationError."""
+    user = User(username=username, email=email, is_superuser=superuser)
+    problems = {}
+    try:
+        user.full_clean(exclude=["password"])
+    except ValidationError as error:
+        problems = error.update_error_dict({})
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        problems["password"] = error.error_list
+    if problems:
+        raise ValidationError(problems)
+    user.set_password(password)
+    user.save()
+    return user
 
 
 def create_token(*, actor: User, name: str, days: str) -> tuple[ApiToken, str]:

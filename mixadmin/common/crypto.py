@@ -43,6 +43,9 @@ class CannotDecrypt(Exception):
     """No key of ENCRYPTION_KEYS opens a stored secret."""
 
 
+NO_KEY = "A stored secret cannot be opened with any key of ENCRYPTION_KEYS."
+
+
 def _fernet() -> MultiFernet:
     if not settings.ENCRYPTION_KEYS:
         raise ImproperlyConfigured("ENCRYPTION_KEYS is not set.")
@@ -60,14 +63,15 @@ def decrypt(token: str) -> str:
     try:
         return _fernet().decrypt(token.encode()).decode()
     except InvalidToken:
-        raise CannotDecrypt(
-            "A stored secret cannot be opened with any key of ENCRYPTION_KEYS."
-        ) from None
+        raise CannotDecrypt(NO_KEY) from None
 
 
 def rotated(token: str) -> str:
-    """The same secret under the newest key."""
-    return _fernet().rotate(token.encode()).decode() if token else ""
+    """The same secret under the newest key. Raises CannotDecrypt."""
+    try:
+        return _fernet().rotate(token.encode()).decode() if token else ""
+    except InvalidToken:
+        raise CannotDecrypt(NO_KEY) from None
 
 
 if TYPE_CHECKING:

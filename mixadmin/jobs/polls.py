@@ -10,10 +10,9 @@ from mixadmin.common.crypto import CannotDecrypt
 from mixadmin.common.errors import Refused
 from mixadmin.mixpanel.errors import MixpanelError
 
-from . import limits
+from . import limits, registry
 from .limits import Wait
 from .models import Poll
-from .registry import POLLERS
 from .runner import clamp_retry_after
 from .times import TIMES
 
@@ -31,7 +30,7 @@ def run_poll(poll_id: int) -> None:
     if not claimed.update(token=F("token") + 1, lease_until=lease):
         return
     poll = Poll.objects.get(pk=poll_id)
-    work = POLLERS.get(poll.name)
+    work = registry.pollers().get(poll.name)
     if work is None:
         return
     key = f"project:{poll.project_id}"

@@ -79,6 +79,12 @@ def task(name: str) -> Task | None:
     return TASKS.get(name)
 
 
+def pollers() -> dict[str, Callable[[int], bool]]:
+    """What is polled, by name. Loads the `tasks` module of every app first."""
+    autodiscover_modules("tasks")
+    return POLLERS
+
+
 def job_task(
     name: str, *, op: str
 ) -> Callable[[Callable[[Job], Plan]], Callable[[Job], Plan]]:

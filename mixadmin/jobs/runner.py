@@ -95,8 +95,8 @@ class Fenced(Exception):
 def move(job: Job, state: str, *, held: int | None = None, **changes: Any) -> None:
     """The one way a job changes its state. Raises Fenced when it is not ours any more.
 
-    `held` is the token of the claim that the caller holds; None for a person's or scheduler's move,
-    which must find the job in the state that they saw.
+    `held` is the token of the claim that the caller holds; None for a move of a person
+    or the scheduler, which must find the job in the state that they saw.
     """
     if state not in ALLOWED[job.state]:
         raise ValueError(f"A job does not go from {job.state} to {state}.")

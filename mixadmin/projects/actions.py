@@ -12,9 +12,9 @@ from mixadmin.common.crypto import CannotDecrypt, Secret
 from mixadmin.common.errors import Refused
 from mixadmin.common.rules import clean_text
 from mixadmin.common.validation import raise_for
+from mixadmin.jobs import registry
 from mixadmin.jobs.actions import start_polling
 from mixadmin.jobs.limits import Wait
-from mixadmin.jobs.registry import POLLERS
 from mixadmin.mixpanel.errors import MixpanelError
 from mixadmin.service_accounts.clients import client_for, client_for_account
 from mixadmin.service_accounts.models import ServiceAccount
@@ -130,7 +130,7 @@ def _check(
 
 def _poll(project: Project) -> None:
     if project.service_account_id:
-        for name in POLLERS:
+        for name in registry.pollers():
             start_polling(name=name, project_id=project.pk)
 
 
