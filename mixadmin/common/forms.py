@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
@@ -46,7 +46,7 @@ class ActionForm(forms.Form):
     """
 
     use_required_attribute = False
-    paths: ClassVar[dict[str, str]] = {}
+    paths: Mapping[str, str] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
@@ -207,6 +207,18 @@ class RemoteId(Number):
         raise_first(rules.check_int("", value, minimum=1, maximum=2**53 - 1))
 
 
+class RemoteIds(Text):
+    """Several ids at Mixpanel, as they were ticked."""
+
+    widget = forms.SelectMultiple
+
+    def to_python(self, value: Any) -> list[int]:
+        texts = value or []
+        if not all(WHOLE_NUMBER.match(text) for text in texts):
+            raise ValidationError("Must be a whole number.", code="type")
+        return [int(text) for text in texts]
+
+
 class Choice(Text):
     """One of several slugs; another one goes on to be told off."""
 
@@ -216,6 +228,9 @@ class Choice(Text):
         self, *, choices: Iterable[tuple[str, str]] = (), **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        self.offer(choices)
+
+    def offer(self, choices: Iterable[tuple[str, str]]) -> None:
         self.choices = list(choices)
         self.widget.choices = self.choices
 
@@ -290,6 +305,30 @@ class Pick(forms.ModelChoiceField):  # type: ignore[type-arg]
             **kwargs,
         )
         self.asked = asked
+
+
+class Ticks(forms.MultipleChoiceField):
+    """Any of the rows that are offered. The value is a list of rows."""
+
+    only_if = ""
+
+    def __init__(self, *, what: str, asked: bool = False, **kwargs: Any) -> None:
+        message = f"One {what} is no longer there. Look again."
+        super().__init__(
+            required=False,
+            widget=forms.CheckboxSelectMultiple,
+            error_messages={"invalid_choice": message, "invalid_list": message},
+            **kwargs,
+        )
+        self.asked = asked
+        self.rows: dict[str, Any] = {}
+
+    def offer(self, rows: Iterable[Any]) -> None:
+        self.rows = {str(row.pk): row for row in rows}
+        self.choices = [(key, str(row)) for key, row in self.rows.items()]
+
+    def clean(self, value: Any) -> Any:
+        return [self.rows[key] for key in dict.fromkeys(super().clean(value))]
 
 
 def read_json(text: str) -> Any:

@@ -1,5 +1,6 @@
 """Tags of the pages: `{% load ui %}`."""
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,7 +51,7 @@ TONES = {
         "pending",
         "deleting",
     ),
-    "idle": ("", "paused", "cancelled", "deleted", "stopped"),
+    "idle": ("", "new", "paused", "cancelled", "deleted", "stopped"),
 }
 TONE_OF = {state: tone for tone, states in TONES.items() for state in states}
 
@@ -97,6 +98,16 @@ def lasting(length: timedelta | None) -> str:
 def known(value: Any) -> Any:
     """The value, or "unknown" for None: a count that is not known is not 0."""
     return "unknown" if value is None else value
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    """A JSON value as people read it. Broken characters are shown as escapes."""
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        text = str(value)
+    return text.encode(errors="backslashreplace").decode()
 
 
 @register.simple_tag(takes_context=True)
