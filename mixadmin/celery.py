@@ -37,7 +37,7 @@ app.conf.update(
     task_serializer="json",
     task_publish_retry=False,
     worker_soft_shutdown_timeout=20,
-    worker_enable_soft_shutdown_on_idle=True,
+    worker_enable_soft_shutdown_on_idle=False,
     task_soft_time_limit=240,
     task_time_limit=270,
     worker_max_tasks_per_child=500,

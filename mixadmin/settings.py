@@ -217,12 +217,9 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["mixadmin.common.api.StrictJSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "mixadmin.common.api.KeysetPagination",
-    "DEFAULT_FILTER_BACKENDS": ["mixadmin.common.api.StrictFilterBackend"],
+    # Parser, paging and filters are set on common.api.ApiViewSet, the base of all views.
     "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
-    "PAGE_SIZE": 50,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
