@@ -181,7 +181,7 @@ def event_names(world: World, request: Request) -> Response:
     """A small part of the query API: enough to tell a project of another region."""
     account = need_account(world, request)
     project_id = request.query.get("project_id", "")
-    project = world.get("project", project_id) if project_id.isdigit() else None
+    project = world.get("project", project_id) if project_id.isdecimal() else None
     if project is None or project["region"] != request.region:
         return reply({"error": "invalid project id for cluster", "request": ""}, 400)
     if project_role(account, project) is None:

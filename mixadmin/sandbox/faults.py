@@ -50,6 +50,8 @@ def add(
         raise ValueError(f"no such fault: {kind}; one of {', '.join(KINDS)}")
     if args.get("effect") not in (None, "before", "after"):
         raise ValueError("effect is 'before' or 'after'")
+    if times == 0:
+        raise ValueError("times: a fault that never strikes is none")
     try:
         re.compile(path)
     except re.error as exc:

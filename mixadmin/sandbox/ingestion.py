@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import zlib
 from collections import Counter
 from typing import Any
@@ -163,9 +164,9 @@ def need_import_project(world: World, request: Request) -> Json:
     if not project_id:
         raise unauthorized(BAD_SECRET_TEXT)
     account = find_account(world, request)
-    if account is None or not project_id.isdigit():
+    if account is None or not re.fullmatch(r"[0-9]{1,18}", project_id):
         raise unauthorized("Invalid credentials")
-    project = world.get("project", int(project_id[:18]))
+    project = world.get("project", int(project_id))
     role = None if project is None else project_role(account, project)
     if project is None or role not in MANAGERS:
         raise unauthorized("Invalid credentials")

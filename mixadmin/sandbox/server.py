@@ -453,9 +453,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             return self._chunked()
         length = self.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > MAX_BODY:
+        plausible = re.fullmatch(r"[0-9]{1,12}", length)
+        if plausible is None or int(length) > MAX_BODY:
             self.close_connection = True
-            self._send(app_error(413 if length.isdigit() else 400, "bad body length"))
+            self._send(app_error(413 if plausible else 400, "bad body length"))
             return None
         body = self.rfile.read(int(length))
         if len(body) < int(length):

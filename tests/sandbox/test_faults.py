@@ -170,7 +170,7 @@ def test_faults_are_used_in_order_and_count(sb, api):
 
 
 @pytest.mark.parametrize(
-    "bad", [{"kind": "magic"}, {"path": "("}, {"effect": "during"}]
+    "bad", [{"kind": "magic"}, {"path": "("}, {"effect": "during"}, {"times": 0}]
 )
 def test_a_fault_that_makes_no_sense_is_refused(sb, bad):
     with pytest.raises(ValueError):

@@ -1,6 +1,7 @@
 """The sandbox as a process of its own: restart after kill -9, control, safety."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -245,3 +246,23 @@ def test_odd_http(sb, api):
     )
     assert chunks.json()["num_records_imported"] == 1
     assert api.request("BREW", "/api/app/me").status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [("many", 400), ("-1", 400), ("\xb2", 400), ("9" * 5000, 400), ("9" * 11, 413)],
+)
+def test_odd_lengths_of_a_body(sb, length, status):
+    host, port = sb.url.removeprefix("http://").split(":")
+    head = f"POST /us/import HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(head.encode("latin-1"))
+        assert connection.recv(1000).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+@pytest.mark.parametrize("project_id", ["\xb2", "x", "-1", "9" * 30, "1.0", ""])
+def test_odd_project_ids(api, project_id):
+    params = {"project_id": project_id}
+    event = [{"event": "A", "properties": {"time": 1_700_000_000}}]
+    assert api.post("/import", json=event, params=params).status_code == 401
+    assert api.get("/api/query/events/names", params=params).status_code == 400
