@@ -99,7 +99,10 @@ _FAILURES = (
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds: to connect, between two reads, and for a call in total."""
+    """Seconds: to connect, between two reads, and for a call in total.
+
+    ``total`` covers all but looking up a name, which the system's resolver bounds.
+    """
 
     connect: float = 5.0
     read: float = 15.0
@@ -349,6 +352,7 @@ class Http:
         # Gives errors back instead of raising them, so that no exception and no
         # frame of a traceback leads to the request and its Authorization header.
         prepared = request.prepare()
+        watchdog.start_over(call)
         response = None
         status, headers, body = 0, {}, bytearray()
         try:

@@ -74,6 +74,13 @@ class Watchdog:
                 call.over = True
                 call.sock = None
 
+    def start_over(self, call: Call) -> None:
+        """Note that nothing of the next request of this call has left yet."""
+        with self._changed:
+            # The socket of the one before may serve another call by now.
+            call.sock = None
+            call.sent = False
+
     def about_to_send(self, sock: socket.socket) -> None:
         """Note that bytes leave through this socket; raises when it is too late."""
         call: Call | None = getattr(_here, "call", None)

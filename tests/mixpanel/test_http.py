@@ -1,6 +1,8 @@
 import base64
+import contextlib
 import functools
 import gzip
+import ipaddress
 import json
 import logging
 import os
@@ -8,6 +10,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 import tracemalloc
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -567,6 +570,50 @@ def test_informational_answers_without_end_are_cut(make_client, server):
         client.warehouse.list_sources()
 
 
+def test_a_dribbled_answer_over_tls_ends_at_the_total_time(
+    make_client, tmp_path, monkeypatch
+):
+    certificate = _self_signed(tmp_path)
+    # The only way in: the client takes no other certificates from anywhere.
+    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    came = []
+
+    def serve(listener):
+        sock, _ = listener.accept()
+        with contextlib.suppress(OSError), context.wrap_socket(sock, True) as tls:
+            tls.settimeout(10)
+            came.append(tls.recv(10_000))
+            tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+            for _ in range(500):
+                tls.sendall(b"1")
+                time.sleep(0.02)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        client = make_client(
+            app_url=f"https://127.0.0.1:{listener.getsockname()[1]}",
+            timeouts=Timeouts(connect=5, read=60, total=0.5),
+        )
+        with pytest.raises(errors.ReplyLost, match=r"within 0\.5 s"):
+            client.warehouse.list_sources()
+        thread.join()
+    assert came[0].startswith(b"GET /projects/7/")
+
+
+def test_a_redirect_to_a_host_that_went_away_was_not_sent(make_client, server):
+    def redirect_and_close(sock, request):
+        server._listener.shutdown(socket.SHUT_RDWR)
+        server._listener.close()
+        sock.sendall(reply(b"", 301, {"Location": "/x", "Connection": "close"}))
+
+    server.answer(redirect_and_close)
+    with pytest.raises(errors.Unreachable):
+        make_client().warehouse.list_sources()
+
+
 def test_an_error_status_counts_even_if_its_body_never_ends(make_client, server):
     client = make_client(timeouts=Timeouts(connect=5, read=60, total=0.3))
     start = b"HTTP/1.1 403 No\r\nContent-Length: 1000\r\n\r\nno"
@@ -895,6 +942,12 @@ def _self_signed(folder):
         .serial_number(1)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.IPv4Address("127.0.0.1"))]
+            ),
+            critical=False,
+        )
         .sign(key, hashes.SHA256())
     )
     path = folder / "both.pem"
