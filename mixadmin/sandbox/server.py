@@ -138,7 +138,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
     pattern = pattern.replace("(?P<org>N)", r"(?P<org>\d{1,18})")
     pattern = pattern.replace("(?P<id>N)", r"(?P<id>\d{1,18})")
     pattern = re.sub(r"\(\?P<(\w+)>T\)", r"(?P<\1>[^/]{1,1500})", pattern)
-    return re.compile(pattern.replace("workspaces/W", r"workspaces/\\d+"))
+    return re.compile(pattern.replace("workspaces/W", r"workspaces/\d+"))
 
 
 _COMPILED = [

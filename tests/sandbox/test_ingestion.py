@@ -517,6 +517,18 @@ def test_life_of_a_lookup_table_in_the_app_api(sb, api):
     assert api.get(f"{LIFE}/").json()["results"] == []
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/app/projects/1/workspaces/1/data-definitions/lookup-tables/",
+        "/api/app/workspaces/1/projects/1/data-definitions/lookup-tables/",
+    ],
+)
+def test_the_life_cycle_may_be_scoped_to_a_workspace(sb, api, path):
+    sb.add_lookup_table(1, "skus")
+    assert [one["name"] for one in api.get(path).json()["results"]] == ["skus"]
+
+
 def test_a_large_upload_is_worked_on_for_a_while(sb, api):
     sb.switch(lookup_async_bytes=5)
     for data, word in ((CSV, "SUCCESS"), (b"only\n", "FAILURE")):
