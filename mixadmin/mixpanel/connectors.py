@@ -224,6 +224,7 @@ def _next_page(url: str, said: str) -> str | None:
 
 
 def read_connector(value: Any) -> Connector:
+    """A connector out of its JSON, fresh or stored. Raises Mismatch."""
     data = as_object(value, "a connector")
     return Connector(
         id=get_key(data, "connector_id", "connectorId"),

@@ -408,6 +408,7 @@ def _connection(connection: Mapping[str, Any]) -> Json:
 
 
 def read_source(value: Any) -> WarehouseSource:
+    """A source out of its JSON, fresh or stored. Raises Mismatch."""
     data = as_object(value, "a source")
     return WarehouseSource(
         id=get_id(data, "id"),
@@ -421,6 +422,7 @@ def read_source(value: Any) -> WarehouseSource:
 
 
 def read_import(value: Any) -> WarehouseImport:
+    """An import out of its JSON, fresh or stored. Raises Mismatch."""
     data = as_object(value, "an import")
     databricks = data.get("databricks_params")
     return WarehouseImport(
