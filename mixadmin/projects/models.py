@@ -72,8 +72,8 @@ class Project(models.Model):
     verification_detail = models.TextField(blank=True)
     verified_at = models.DateTimeField(null=True, blank=True)
     # None until it was tried; False where Mixpanel has closed Cloud Import.
-    connectors_open = models.BooleanField(null=True)
-    inventory_at = models.DateTimeField(null=True)
+    connectors_open = models.BooleanField(null=True, blank=True)
+    inventory_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()

@@ -66,6 +66,8 @@ class ServiceAccount(models.Model):
     )
     verification_detail = models.TextField(blank=True)
     verified_at = models.DateTimeField(null=True, blank=True)
+    # The nearest day before the expiry that was warned of: 30, 7, 1 or 0.
+    warned_days = models.PositiveSmallIntegerField(null=True, blank=True)
     presence = models.CharField(
         max_length=12, choices=Presence, default=Presence.ACTIVE
     )
