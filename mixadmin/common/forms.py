@@ -306,6 +306,11 @@ class Pick(forms.ModelChoiceField):  # type: ignore[type-arg]
         )
         self.asked = asked
 
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and "\0" in value:
+            raise ValidationError(self.error_messages["invalid_choice"], code="choice")
+        return super().to_python(value)
+
 
 class Ticks(forms.MultipleChoiceField):
     """Any of the rows that are offered. The value is a list of rows."""

@@ -17,6 +17,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from mixadmin.mixpanel.errors import MixpanelError
 
+from .crypto import CannotDecrypt
 from .errors import Refused
 from .remedies import explain
 
@@ -42,6 +43,8 @@ def page(
         except Refused as refused:
             status = 403 if refused.code == "not_permitted" else 409
             response = refusal(request, refused.message, status=status)
+        except CannotDecrypt as error:
+            response = refusal(request, str(error))
         except MixpanelError as error:
             response = mixpanel_failed(request, error)
         patch_vary_headers(response, ["HX-Request"])

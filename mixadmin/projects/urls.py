@@ -1,4 +1,20 @@
-from django.urls import URLPattern
+from django.urls import path
+
+from . import views
 
 app_name = "projects"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", views.project_list, name="list"),
+    path("create/", views.project_create, name="create"),
+    path("discover/", views.project_discover, name="discover"),
+    path("<int:pk>/", views.project_detail, name="detail"),
+    path("<int:pk>/edit/", views.project_edit, name="edit"),
+    path("<int:pk>/verify/", views.project_verify, name="verify"),
+    path("<int:pk>/forget/", views.project_forget, name="forget"),
+    path("<int:pk>/members/", views.project_members, name="members"),
+    path(
+        "<int:pk>/members/<int:member>/remove/",
+        views.member_remove,
+        name="member_remove",
+    ),
+]

@@ -1,0 +1,214 @@
+from django.contrib import messages
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from mixadmin.accounts.requests import Request
+from mixadmin.common.forms import errors_to_form, posted
+from mixadmin.common.pages import (
+    chips,
+    choice,
+    count_by,
+    page,
+    paged,
+    search,
+)
+from mixadmin.jobs.models import Job
+from mixadmin.service_accounts.models import may_change
+
+from . import actions
+from .access import EDITOR, NotPermitted, get_project, role_in
+from .forms import (
+    AccountForm,
+    DiscoverForm,
+    MemberForm,
+    ProjectEditForm,
+    ProjectForm,
+    TypedNameForm,
+)
+from .models import Project, ProjectQuerySet
+
+
+@page
+def project_list(request: Request) -> HttpResponse:
+    visible = Project.objects.visible_to(request.user)
+    words = search(request)
+    if words:
+        number = int(words) if words.isdecimal() and len(words) < 19 else 0
+        visible = visible.filter(Q(name__icontains=words) | Q(mixpanel_id=number))
+    states = [(s.value or "never", s.label) for s in Project.Verification]
+    state = choice(request, "state", [value for value, _ in states])
+    counts = count_by(visible, "verification")
+    counts["never"] = counts.pop("", 0)
+    rows = with_job_counts(visible).select_related("service_account")
+    if state:
+        rows = rows.filter(verification="" if state == "never" else state)
+    context = {
+        "paged": paged(request, rows, order=("name", "pk")),
+        "chips": chips(request, "state", states, counts),
+        "q": words,
+    }
+    return render(request, "projects/list.html", context)
+
+
+def with_job_counts(projects: ProjectQuerySet) -> ProjectQuerySet:
+    """With `unfinished` and `troubled`: how many jobs go on, and need somebody."""
+    jobs = Job.objects.filter(project=OuterRef("pk")).order_by()
+
+    def number(of: object) -> Coalesce:
+        counted = of.values("project").annotate(n=Count("pk")).values("n")  # type: ignore[attr-defined]
+        return Coalesce(Subquery(counted), 0)
+
+    return projects.annotate(
+        unfinished=number(jobs.unfinished()), troubled=number(jobs.needing_attention())
+    )
+
+
+@page
+def project_create(request: Request) -> HttpResponse:
+    form = ProjectForm(posted(request), user=request.user)
+    if form.is_valid():
+        with errors_to_form(form):
+            project = actions.add_project(actor=request.user, **form.cleaned_data)
+            messages.success(request, f"{project.name} was added.")
+            return redirect(project)
+    return render(request, "projects/form.html", {"form": form}, status=form.status)
+
+
+@page
+def project_detail(request: Request, pk: int) -> HttpResponse:
+    project = get_project(request.user, pk)
+    jobs = list(project.jobs.order_by("-created_at", "-pk")[:10])
+    context = {
+        "project": project,
+        "may_edit": role_in(request.user, project) == EDITOR,
+        "jobs": jobs,
+        "is_live": any(not job.is_ended for job in jobs),
+        "polls": project.polls.order_by("name"),
+    }
+    if request.htmx:
+        return render(request, "projects/_activity.html", context)
+    context["entries"] = project.entries.all()[:15]
+    context["to_adopt"] = project.remote_objects.count()
+    return render(request, "projects/detail.html", context)
+
+
+@page
+def project_edit(request: Request, pk: int) -> HttpResponse:
+    project = get_project(request.user, pk, EDITOR)
+    names = ("name", "environment", "service_account", "organization_id", "is_b2b")
+    initial = {name: getattr(project, name) for name in names}
+    form = ProjectEditForm(posted(request), user=request.user, initial=initial)
+    # One that the person may not see stays chosen, for whoever chose it.
+    if kept := project.service_account_id:
+        pick = form.fields["service_account"]
+        pick.queryset = pick.queryset | pick.queryset.model.objects.filter(pk=kept)  # type: ignore[attr-defined]
+    if form.is_valid():
+        with errors_to_form(form):
+            actions.change_project(
+                project=project, actor=request.user, **form.cleaned_data
+            )
+            messages.success(request, "The project was changed.")
+            return redirect(project)
+        project.refresh_from_db()
+    context = {"form": form, "project": project}
+    return render(request, "projects/form.html", context, status=form.status)
+
+
+@require_POST
+@page
+def project_verify(request: Request, pk: int) -> HttpResponse:
+    project = get_project(request.user, pk, EDITOR)
+    actions.verify_project(project=project, actor=request.user)
+    works = project.verification == Project.Verification.WORKS
+    tell = messages.success if works else messages.error
+    tell(
+        request, f"{project.get_verification_display()}: {project.verification_detail}"
+    )
+    return redirect(project)
+
+
+@page
+def project_forget(request: Request, pk: int) -> HttpResponse:
+    project = get_project(request.user, pk, EDITOR)
+    form = TypedNameForm(posted(request))
+    if form.is_valid():
+        with errors_to_form(form):
+            actions.forget_project(
+                project=project, actor=request.user, **form.cleaned_data
+            )
+            messages.success(request, f"{project.name} is forgotten here.")
+            return redirect("projects:list")
+    context = {"form": form, "project": project}
+    return render(request, "projects/forget.html", context, status=form.status)
+
+
+@page
+def project_members(request: Request, pk: int) -> HttpResponse:
+    role = EDITOR if request.method == "POST" else "viewer"
+    project = get_project(request.user, pk, role)
+    form = MemberForm(posted(request))
+    if form.is_valid():
+        with errors_to_form(form):
+            actions.set_member(project=project, actor=request.user, **form.cleaned_data)
+            messages.success(request, "The members were changed.")
+            return redirect("projects:members", project.pk)
+    context = {
+        "form": form,
+        "project": project,
+        "may_edit": role_in(request.user, project) == EDITOR,
+        "members": project.memberships.select_related("user").order_by(
+            "user__username"
+        ),
+    }
+    return render(request, "projects/members.html", context, status=form.status)
+
+
+@require_POST
+@page
+def member_remove(request: Request, pk: int, member: int) -> HttpResponse:
+    project = get_project(request.user, pk, EDITOR)
+    membership = get_object_or_404(
+        project.memberships.select_related("user"), pk=member
+    )
+    username = membership.user.username
+    actions.remove_member(project=project, actor=request.user, username=username)
+    messages.success(request, f"{username} is no longer a member.")
+    left = membership.user_id == request.user.pk and not request.user.is_superuser
+    return redirect("projects:list") if left else redirect("projects:members", pk)
+
+
+@page
+def project_discover(request: Request) -> HttpResponse:
+    """Choose a service account; tick what it sees; add it."""
+    asked = AccountForm(request.GET or None, user=request.user)
+    if not asked.is_valid() or asked.cleaned_data["account"] is None:
+        return render(
+            request, "projects/discover.html", {"asked": asked}, status=asked.status
+        )
+    account = asked.cleaned_data["account"]
+    if not may_change(request.user, account):
+        raise NotPermitted(
+            "Only its owner, or an editor of all projects that use it, may look for "
+            f"projects with {account.username}."
+        )
+    form = DiscoverForm(posted(request))
+    if form.is_valid():
+        with errors_to_form(form):
+            added = actions.add_discovered(
+                account=account, actor=request.user, **form.cleaned_data
+            )
+            messages.success(request, f"Added: {len(added)}.")
+            return redirect("projects:list")
+    found = actions.discover_projects(account=account, actor=request.user)
+    ticked = set(form.cleaned_data.get("mixpanel_ids", [])) if form.is_bound else set()
+    context = {
+        "asked": asked,
+        "account": account,
+        "form": form,
+        "found": found,
+        "ticked": ticked,
+    }
+    return render(request, "projects/discover.html", context, status=form.status)
