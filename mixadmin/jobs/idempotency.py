@@ -6,7 +6,6 @@ answer, or nothing at all.
 """
 
 import json
-import logging
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,8 +23,6 @@ from mixadmin.common.clock import db_now
 from .limits import Wait
 from .models import Intent
 from .times import TIMES
-
-log = logging.getLogger(__name__)
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -63,7 +60,8 @@ def once(
         intent, old = _claim(wanted)
         if old is not None:
             return _replay(old, wanted)
-        response = _answer(view, handler, request, *args, **kwargs)
+        # An error undoes what the handler wrote, and is kept as the answer.
+        response = _answer(view, transaction.atomic(handler), request, *args, **kwargs)
         if is_kept(response):
             _store(intent, response, keep=keep)
         else:
@@ -141,12 +139,9 @@ def _replay(old: Intent, wanted: dict[str, Any]) -> Response:
 
 
 def _answer(view: Any, handler: Handler, *args: Any, **kwargs: Any) -> Response:
-    """What the handler answers, also where that is an error; then nothing is saved."""
+    """What the handler answers, also where it raises."""
     try:
-        with transaction.atomic() if transaction.get_connection().in_atomic_block else (
-            nullcontext()
-        ):
-            return handler(*args, **kwargs)
+        return handler(*args, **kwargs)
     except Exception as error:
         response: Response = view.handle_exception(error)
         return response

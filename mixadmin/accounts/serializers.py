@@ -1,0 +1,37 @@
+from rest_framework import serializers
+
+from mixadmin.common.serializers import Reader, Row, Text
+
+from .actions import LIFETIMES
+from .models import ApiToken
+
+
+class TokenSerializer(Row):
+    """An API token. Only its first characters are known after it was made."""
+
+    id = serializers.CharField(
+        source="token_key", help_text="The first characters of the token."
+    )
+    expires_at = serializers.DateTimeField(source="expiry", allow_null=True)
+    created_at = serializers.DateTimeField(source="created")
+
+    class Meta:
+        model = ApiToken
+        fields = ["id", "name", "created_at", "expires_at"]
+
+
+class NewTokenSerializer(TokenSerializer):
+    """A token that was made just now."""
+
+    token = serializers.CharField(help_text="The token itself, shown this once.")
+
+    class Meta(TokenSerializer.Meta):
+        fields = [*TokenSerializer.Meta.fields, "token"]
+
+
+class NewToken(Reader):
+    name = Text(required=True, help_text="What it is for.")
+    days = Text(required=True, help_text=f"One of {', '.join(LIFETIMES)}.")
+    # Read by SignInHere, which looks at them before anything else.
+    username = Text(required=False, help_text="Not needed when you are signed in.")
+    password = Text(required=False, help_text="Goes with username.", write_only=True)
