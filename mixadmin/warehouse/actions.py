@@ -106,8 +106,9 @@ def change_source(
     changed = WarehouseSource.objects.get(pk=source.pk)
     changed.name = source.name if name is None else name
     changed.connection = {**source.connection, **clear}
-    kept = json.loads(source.secrets.reveal() or "{}")
-    changed.secrets = Secret(json.dumps(kept | secret) if kept | secret else "")
+    kept = source.whole_connection()
+    hidden = {k: v for k, v in kept.items() if k not in source.connection} | secret
+    changed.secrets = Secret(json.dumps(hidden) if hidden else "")
     changed.accepted_warnings = list(accepted_warnings)
     if not clear and not secret and changed.name == source.name:
         raise Refused("Nothing is different from what it was.", code="no_change")
@@ -552,11 +553,10 @@ def plan_create_source(job: Job) -> Plan:
     source = _source_of(job)
 
     def send(client: MixpanelClient) -> wire.WarehouseSource:
-        secret = json.loads(source.secrets.reveal() or "{}")
         return client.warehouse.create_source(
             warehouse_type=source.warehouse_type,
             name=source.name,
-            connection={**source.connection, **secret},
+            connection=source.whole_connection(),
         )
 
     def find(client: MixpanelClient, attempt: Attempt) -> list[Candidate]:
@@ -597,8 +597,7 @@ def plan_change_source(job: Job) -> Plan:
     assert source_id is not None
 
     def send(client: MixpanelClient) -> wire.WarehouseSource:
-        secret = json.loads(source.secrets.reveal() or "{}")
-        both = {**source.connection, **secret}
+        both = source.whole_connection()
         return client.warehouse.update_source(
             source_id,
             name=source.name if job.params["rename"] else None,

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from mixadmin.common.crypto import SecretJSONField
+from mixadmin.common.crypto import CannotDecrypt, SecretJSONField
 from mixadmin.common.rules import clean_text
 from mixadmin.common.states import PRESENT, Presence, RunState
 from mixadmin.common.validation import raise_for
@@ -76,11 +76,22 @@ class WarehouseSource(models.Model):
         known = WAREHOUSES.get(self.warehouse_type)
         return known.label if known else self.warehouse_type
 
+    def whole_connection(self) -> dict[str, Any]:
+        """What is shown and what is secret, together. Raises CannotDecrypt."""
+        return {**self.connection, **json.loads(self.secrets.reveal() or "{}")}
+
+    @property
+    def secret_names(self) -> list[str] | None:
+        """Which secrets are set, by name; None when no key opens them."""
+        try:
+            return sorted(set(self.whole_connection()) - set(self.connection))
+        except CannotDecrypt:
+            return None
+
     def clean(self) -> None:
         findings = clean_text("name", self.name, label="Name", required=True)
         if not self.adopted:
-            both = {**self.connection, **json.loads(self.secrets.reveal() or "{}")}
-            findings += check_source(self.warehouse_type, both)
+            findings += check_source(self.warehouse_type, self.whole_connection())
         raise_for(findings, self.accepted_warnings)
 
 
