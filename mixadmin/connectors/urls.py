@@ -1,4 +1,14 @@
-from django.urls import URLPattern
+from django.urls import path
+
+from . import views
 
 app_name = "connectors"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", views.connector_list, name="list"),
+    path("new/", views.connector_create, name="create"),
+    path("adopt/", views.adopt_remote, name="adopt"),
+    path("<int:pk>/", views.connector_detail, name="detail"),
+    path("<int:pk>/delete/", views.connector_delete, name="delete"),
+    path("<int:pk>/forget/", views.connector_forget, name="forget"),
+    path("<int:pk>/runs/<int:run_pk>/", views.run_detail, name="run_detail"),
+]

@@ -19,8 +19,8 @@ from rest_framework.response import Response
 
 from mixadmin.common.api_errors import CONVERT, ApiError
 from mixadmin.common.clock import db_now
+from mixadmin.common.errors import Wait
 
-from .limits import Wait
 from .models import Intent
 from .times import TIMES
 

@@ -9,21 +9,12 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 
 from mixadmin.common.clock import db_now
+from mixadmin.common.errors import Wait
 
 from .models import Breaker, Bucket, Job
 from .times import TIMES
 
 BREAKER_OPENS_AFTER = 5
-
-
-class Wait(Exception):
-    """This job cannot go on before `until` (None: until somebody changes something)."""
-
-    def __init__(self, reason: str, message: str, until: datetime | None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
-        self.until = until
 
 
 def take(

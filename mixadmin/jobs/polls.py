@@ -7,11 +7,10 @@ from django.db.models import F
 
 from mixadmin.common.clock import db_now
 from mixadmin.common.crypto import CannotDecrypt
-from mixadmin.common.errors import Refused
+from mixadmin.common.errors import Refused, Wait
 from mixadmin.mixpanel.errors import MixpanelError
 
 from . import limits, registry
-from .limits import Wait
 from .models import Poll
 from .runner import clamp_retry_after
 from .times import TIMES

@@ -19,12 +19,11 @@ from django.db.models import F
 
 from mixadmin.common.clock import db_now
 from mixadmin.common.crypto import CannotDecrypt
-from mixadmin.common.errors import Refused
+from mixadmin.common.errors import Refused, Wait
 from mixadmin.mixpanel.errors import BadRequest, MixpanelError
 
 from . import limits, registry
 from .fence import send_fence
-from .limits import Wait
 from .models import Attempt, Job
 from .operations import Next, Op, after, is_repeatable
 from .registry import Candidate, Plan

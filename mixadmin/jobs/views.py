@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from mixadmin.accounts.requests import Request
+from mixadmin.common.errors import Wait
 from mixadmin.common.pages import (
     Chip,
     chips,
@@ -32,7 +33,6 @@ from mixadmin.projects.models import Project
 
 from . import actions
 from .forms import DecisionForm
-from .limits import Wait
 from .models import Job
 
 # What the list may be limited to besides single states.

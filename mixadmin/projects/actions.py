@@ -9,12 +9,11 @@ from mixadmin.accounts.models import User
 from mixadmin.audit.actions import record
 from mixadmin.common.clock import db_now
 from mixadmin.common.crypto import CannotDecrypt, Secret
-from mixadmin.common.errors import Refused
+from mixadmin.common.errors import Refused, Wait
 from mixadmin.common.rules import clean_text
 from mixadmin.common.validation import raise_for
 from mixadmin.jobs import registry
 from mixadmin.jobs.actions import start_polling
-from mixadmin.jobs.limits import Wait
 from mixadmin.mixpanel.errors import MixpanelError
 from mixadmin.service_accounts.clients import client_for, client_for_account
 from mixadmin.service_accounts.models import ServiceAccount

@@ -8,8 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from mixadmin.common.clock import db_now
-from mixadmin.common.errors import Refused
-from mixadmin.jobs.limits import Wait
+from mixadmin.common.errors import Refused, Wait
 from mixadmin.jobs.models import Job
 from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel.client import MixpanelClient

@@ -23,5 +23,7 @@ def warn_of_expiry() -> None:
         further = Q(warned_days=None) | Q(warned_days__gt=reached)
         mine = ServiceAccount.objects.filter(further, pk=account.pk)
         if mine.update(warned_days=reached):
-            words = "has expired" if left < 0 else f"expires within {max(reached, 1)} days"
+            words = (
+                "has expired" if left < 0 else f"expires within {max(reached, 1)} days"
+            )
             record(actor=None, verb=words, target=account)

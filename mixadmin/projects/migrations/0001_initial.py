@@ -2,80 +2,233 @@
 
 import django.core.validators
 import django.db.models.deletion
-import mixadmin.common.crypto
-import mixadmin.common.validation
 from django.conf import settings
 from django.db import migrations, models
 
+import mixadmin.common.crypto
+import mixadmin.common.validation
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('service_accounts', '0001_initial'),
+        ("service_accounts", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Project',
+            name="Project",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=120, validators=[mixadmin.common.validation.no_hidden_characters])),
-                ('mixpanel_id', models.BigIntegerField(validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(9007199254740991)], verbose_name='Mixpanel project id')),
-                ('region', models.CharField(choices=[('us', 'United States'), ('eu', 'European Union'), ('in', 'India')], max_length=2, verbose_name='data residency region')),
-                ('environment', models.CharField(choices=[('test', 'Test'), ('production', 'Production')], default='production', max_length=10)),
-                ('token', mixadmin.common.crypto.SecretField(blank=True, default='', verbose_name='project token')),
-                ('organization_id', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(9007199254740991)], verbose_name='Mixpanel organization id')),
-                ('is_b2b', models.BooleanField(default=False, help_text='Event imports into a B2B project need a company column.', verbose_name='B2B project')),
-                ('verification', models.CharField(blank=True, choices=[('', 'Not verified'), ('works', 'Works'), ('wrong_region', 'Wrong region'), ('no_access', 'No access'), ('cannot_reach', 'Cannot reach Mixpanel')], default='', max_length=12)),
-                ('verification_detail', models.TextField(blank=True)),
-                ('verified_at', models.DateTimeField(blank=True, null=True)),
-                ('connectors_open', models.BooleanField(blank=True, null=True)),
-                ('inventory_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('service_account', models.ForeignKey(blank=True, help_text='Calls to Mixpanel for this project are made with it.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='projects', to='service_accounts.serviceaccount')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=120,
+                        validators=[mixadmin.common.validation.no_hidden_characters],
+                    ),
+                ),
+                (
+                    "mixpanel_id",
+                    models.BigIntegerField(
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(9007199254740991),
+                        ],
+                        verbose_name="Mixpanel project id",
+                    ),
+                ),
+                (
+                    "region",
+                    models.CharField(
+                        choices=[
+                            ("us", "United States"),
+                            ("eu", "European Union"),
+                            ("in", "India"),
+                        ],
+                        max_length=2,
+                        verbose_name="data residency region",
+                    ),
+                ),
+                (
+                    "environment",
+                    models.CharField(
+                        choices=[("test", "Test"), ("production", "Production")],
+                        default="production",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "token",
+                    mixadmin.common.crypto.SecretField(
+                        blank=True, default="", verbose_name="project token"
+                    ),
+                ),
+                (
+                    "organization_id",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(9007199254740991),
+                        ],
+                        verbose_name="Mixpanel organization id",
+                    ),
+                ),
+                (
+                    "is_b2b",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Event imports into a B2B project need a company column.",
+                        verbose_name="B2B project",
+                    ),
+                ),
+                (
+                    "verification",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "Not verified"),
+                            ("works", "Works"),
+                            ("wrong_region", "Wrong region"),
+                            ("no_access", "No access"),
+                            ("cannot_reach", "Cannot reach Mixpanel"),
+                        ],
+                        default="",
+                        max_length=12,
+                    ),
+                ),
+                ("verification_detail", models.TextField(blank=True)),
+                ("verified_at", models.DateTimeField(blank=True, null=True)),
+                ("connectors_open", models.BooleanField(blank=True, null=True)),
+                ("inventory_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "service_account",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Calls to Mixpanel for this project are made with it.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="projects",
+                        to="service_accounts.serviceaccount",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'pk'],
+                "ordering": ["name", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='Membership',
+            name="Membership",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('viewer', 'Viewer'), ('editor', 'Editor')], default='viewer', max_length=10)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='projects.project')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("viewer", "Viewer"), ("editor", "Editor")],
+                        default="viewer",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="projects.project",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='RemoteObject',
+            name="RemoteObject",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('source', 'Warehouse source'), ('import', 'Warehouse import'), ('connector', 'Cloud connector')], max_length=10)),
-                ('mixpanel_id', models.CharField(max_length=60)),
-                ('summary', models.CharField(max_length=300)),
-                ('raw', models.JSONField(default=dict)),
-                ('first_seen_at', models.DateTimeField()),
-                ('seen_at', models.DateTimeField()),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='remote_objects', to='projects.project')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("source", "Warehouse source"),
+                            ("import", "Warehouse import"),
+                            ("connector", "Cloud connector"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("mixpanel_id", models.CharField(max_length=60)),
+                ("summary", models.CharField(max_length=300)),
+                ("raw", models.JSONField(default=dict)),
+                ("first_seen_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="remote_objects",
+                        to="projects.project",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['kind', 'pk'],
+                "ordering": ["kind", "pk"],
             },
         ),
         migrations.AddConstraint(
-            model_name='project',
-            constraint=models.UniqueConstraint(fields=('mixpanel_id',), name='projects_project_mixpanel_id_once', violation_error_message='This Mixpanel project is registered already. Ask an administrator to make you a member of it.'),
+            model_name="project",
+            constraint=models.UniqueConstraint(
+                fields=("mixpanel_id",),
+                name="projects_project_mixpanel_id_once",
+                violation_error_message="This Mixpanel project is registered already. Ask an administrator to make you a member of it.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.UniqueConstraint(fields=('project', 'user'), name='projects_membership_once', violation_error_message='This person is a member already.'),
+            model_name="membership",
+            constraint=models.UniqueConstraint(
+                fields=("project", "user"),
+                name="projects_membership_once",
+                violation_error_message="This person is a member already.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='remoteobject',
-            constraint=models.UniqueConstraint(fields=('project', 'kind', 'mixpanel_id'), name='projects_remoteobject_once'),
+            model_name="remoteobject",
+            constraint=models.UniqueConstraint(
+                fields=("project", "kind", "mixpanel_id"),
+                name="projects_remoteobject_once",
+            ),
         ),
     ]

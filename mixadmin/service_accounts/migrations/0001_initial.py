@@ -2,14 +2,14 @@
 
 import django.core.validators
 import django.db.models.deletion
-import mixadmin.common.crypto
-import mixadmin.common.validation
 from django.conf import settings
 from django.db import migrations, models
 
+import mixadmin.common.crypto
+import mixadmin.common.validation
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,29 +18,116 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='ServiceAccount',
+            name="ServiceAccount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('username', models.CharField(max_length=200, validators=[mixadmin.common.validation.no_hidden_characters])),
-                ('secret', mixadmin.common.crypto.SecretField()),
-                ('secret_version', models.PositiveIntegerField(default=1)),
-                ('secret_set_at', models.DateTimeField(auto_now_add=True)),
-                ('region', models.CharField(choices=[('us', 'United States'), ('eu', 'European Union'), ('in', 'India')], max_length=2)),
-                ('organization_id', models.BigIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(9007199254740991)], verbose_name='Mixpanel organization id')),
-                ('mixpanel_id', models.BigIntegerField(blank=True, null=True)),
-                ('role', models.CharField(blank=True, max_length=60, validators=[mixadmin.common.validation.no_hidden_characters])),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('verification', models.CharField(blank=True, choices=[('', 'Not verified'), ('works', 'Works'), ('refused', 'Refused by Mixpanel'), ('cannot_reach', 'Cannot reach Mixpanel')], default='', max_length=12)),
-                ('verification_detail', models.TextField(blank=True)),
-                ('verified_at', models.DateTimeField(blank=True, null=True)),
-                ('warned_days', models.PositiveSmallIntegerField(blank=True, null=True)),
-                ('presence', models.CharField(choices=[('pending', 'Being created'), ('active', 'In Mixpanel'), ('not_created', 'Not created'), ('deleting', 'Being deleted'), ('deleted', 'Deleted'), ('missing', 'Gone from Mixpanel')], default='active', max_length=12)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='service_accounts', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "username",
+                    models.CharField(
+                        max_length=200,
+                        validators=[mixadmin.common.validation.no_hidden_characters],
+                    ),
+                ),
+                ("secret", mixadmin.common.crypto.SecretField()),
+                ("secret_version", models.PositiveIntegerField(default=1)),
+                ("secret_set_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "region",
+                    models.CharField(
+                        choices=[
+                            ("us", "United States"),
+                            ("eu", "European Union"),
+                            ("in", "India"),
+                        ],
+                        max_length=2,
+                    ),
+                ),
+                (
+                    "organization_id",
+                    models.BigIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(9007199254740991),
+                        ],
+                        verbose_name="Mixpanel organization id",
+                    ),
+                ),
+                ("mixpanel_id", models.BigIntegerField(blank=True, null=True)),
+                (
+                    "role",
+                    models.CharField(
+                        blank=True,
+                        max_length=60,
+                        validators=[mixadmin.common.validation.no_hidden_characters],
+                    ),
+                ),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "verification",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("", "Not verified"),
+                            ("works", "Works"),
+                            ("refused", "Refused by Mixpanel"),
+                            ("cannot_reach", "Cannot reach Mixpanel"),
+                        ],
+                        default="",
+                        max_length=12,
+                    ),
+                ),
+                ("verification_detail", models.TextField(blank=True)),
+                ("verified_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "warned_days",
+                    models.PositiveSmallIntegerField(blank=True, null=True),
+                ),
+                (
+                    "presence",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Being created"),
+                            ("active", "In Mixpanel"),
+                            ("not_created", "Not created"),
+                            ("deleting", "Being deleted"),
+                            ("deleted", "Deleted"),
+                            ("missing", "Gone from Mixpanel"),
+                        ],
+                        default="active",
+                        max_length=12,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="service_accounts",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['username', 'pk'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('presence__in', ['active', 'deleting'])), fields=('region', 'username'), name='service_accounts_username_once', violation_error_message='A service account with this username is registered already.')],
+                "ordering": ["username", "pk"],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("presence__in", ["active", "deleting"])),
+                        fields=("region", "username"),
+                        name="service_accounts_username_once",
+                        violation_error_message="A service account with this username is registered already.",
+                    )
+                ],
             },
         ),
     ]

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from mixadmin.accounts.actions import create_user
-from mixadmin.jobs.commands import errors_to_command
+from mixadmin.common.commands import errors_to_command
 
 
 class Command(BaseCommand):

@@ -15,12 +15,12 @@ from django.core.management.base import BaseCommand, CommandError
 
 from mixadmin.accounts.actions import create_user
 from mixadmin.accounts.models import User
+from mixadmin.common.commands import lines
 from mixadmin.common.stack import AlreadyRunning, Stack
 from mixadmin.common.states import Presence
 from mixadmin.common.supervisor import StartFailed
 from mixadmin.connectors.actions import create_connector
 from mixadmin.connectors.models import Connector
-from mixadmin.jobs.commands import lines
 from mixadmin.jobs.models import Job
 from mixadmin.projects.actions import add_project, verify_project
 from mixadmin.projects.models import Project

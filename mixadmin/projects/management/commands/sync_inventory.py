@@ -3,8 +3,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from mixadmin.common.commands import errors_to_command
 from mixadmin.jobs import registry
-from mixadmin.jobs.commands import errors_to_command
 from mixadmin.projects.models import Project
 
 from .verify_project import find_project

@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from mixadmin.jobs.commands import errors_to_command
+from mixadmin.common.commands import errors_to_command
 from mixadmin.warehouse.actions import run_import
 from mixadmin.warehouse.models import WarehouseImport
 

@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import CommandError
 
-from mixadmin.common.errors import Refused
-from mixadmin.common.remedies import explain
 from mixadmin.mixpanel.errors import MixpanelError
 
-from .limits import Wait
+from .errors import Refused, Wait
+from .remedies import explain
 
 
 @contextmanager
