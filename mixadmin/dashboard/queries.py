@@ -160,7 +160,7 @@ def _mirrors(imports: "QuerySet[Any]") -> list[Item]:
                 "Dead"
                 if deadline.level == "dead"
                 else f"{deadline.days_left} days left",
-                *_about(row, deadline.why),
+                *_about(row, f"Unless it runs before: {deadline.why}."),
                 deadline.dies_at,
             )
             found.append((deadline.dies_at, item))

@@ -47,6 +47,7 @@ def test_a_time_names_its_zone():
     text = shown("{% when moment %}", moment=moment)
     assert ">2026-07-01 12:30:05 UTC</time>" in text
     assert 'datetime="2026-07-01T12:30:05+00:00"' in text
+    assert shown("{% when moment %}", moment=moment.isoformat()) == text
     assert shown('{% when nothing "never" %}', nothing=None) == "never"
 
 

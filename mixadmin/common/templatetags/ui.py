@@ -10,6 +10,7 @@ from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.http import HttpRequest
 from django.template import Context
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -65,8 +66,13 @@ def badge(state: Any, label: Any = "") -> SafeString:
 
 
 @register.simple_tag
-def when(moment: datetime | None, nothing: str = "—") -> SafeString:
-    """{% when job.created_at %}: the time in UTC, and how long ago when pointed at."""
+def when(moment: datetime | str | None, nothing: str = "—") -> SafeString:
+    """{% when job.created_at %}: the time in UTC, and how long ago when pointed at.
+
+    A time out of JSON may be its ISO text.
+    """
+    if isinstance(moment, str):
+        moment = parse_datetime(moment)
     if moment is None:
         return format_html("{}", nothing)
     utc = timezone.localtime(moment, timezone.get_default_timezone())
@@ -98,6 +104,12 @@ def lasting(length: timedelta | None) -> str:
 def known(value: Any) -> Any:
     """The value, or "unknown" for None: a count that is not known is not 0."""
     return "unknown" if value is None else value
+
+
+@register.filter
+def is_nested(value: Any) -> bool:
+    """Whether a JSON value is an object or a list."""
+    return isinstance(value, dict | list)
 
 
 @register.filter
