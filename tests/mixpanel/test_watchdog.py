@@ -102,10 +102,11 @@ def test_calls_at_the_same_time_do_not_end_one_another(make_client, server):
 
 
 FORKED = """
-import os, sys
+import os, signal, sys, threading
 from mixadmin.mixpanel import errors
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.http import Timeouts
+from mixadmin.mixpanel.watchdog import watchdog
 
 client = MixpanelClient("us", "user", "secret", project_id=7,
                         app_url=sys.argv[1],
@@ -117,9 +118,19 @@ def is_cut():
         return True
 
 assert is_cut()
+holding, done = threading.Event(), threading.Event()
+def hold():
+    with watchdog._changed:
+        holding.set()
+        done.wait()
+# In the child this thread, which holds the lock, is gone.
+threading.Thread(target=hold).start()
+holding.wait()
 child = os.fork()
 if child == 0:
+    signal.alarm(10)
     os._exit(0 if is_cut() else 1)
+done.set()
 assert os.waitpid(child, 0)[1] == 0
 assert is_cut()
 """
