@@ -125,25 +125,29 @@ def paged(
     more, rows = len(rows) > size, rows[:size]
     return Paged(
         rows=rows,
-        next_url=url_with(request, after=_mark(rows[-1], columns)) if more else "",
+        next_url=url_with(request, after=_mark(rows[-1], ordered)) if more else "",
         start_url=url_with(request) if after else "",
     )
 
 
-def _mark(row: Model, columns: list[str]) -> str:
-    fields = [row._meta.get_field(column) for column in columns]
+def _mark(row: Model, ordered: list[str]) -> str:
+    """Where a piece ends, signed, so that nothing else than we said comes back."""
+    fields = [row._meta.get_field(name.removeprefix("-")) for name in ordered]
     values = [field.value_to_string(row) for field in fields]  # type: ignore[union-attr]
-    return signing.dumps(values, salt="mixadmin.page")
+    return signing.dumps(values, salt=_salt(type(row), ordered))
+
+
+def _salt(model: type[Model], ordered: list[str]) -> str:
+    """A mark is good for the list that it was made for and for no other."""
+    return f"mixadmin.page {model._meta.label} {' '.join(ordered)}"
 
 
 def _beyond(queryset: "QuerySet[Any]", ordered: list[str], after: str) -> Q:
     """a > x or (a = x and b > y) ..., with < where the order descends."""
     try:
-        texts = signing.loads(after, salt="mixadmin.page")
+        texts = signing.loads(after, salt=_salt(queryset.model, ordered))
     except signing.BadSignature:
-        texts = []
-    if len(texts) != len(ordered):
-        raise BadRequest("This piece of the list does not exist. Start again.")
+        raise BadRequest("This piece of the list does not exist.") from None
     beyond, equal = Q(), Q()
     for name, text in zip(ordered, texts, strict=True):
         column = name.removeprefix("-")
