@@ -62,7 +62,8 @@ def badge(state: Any, label: Any = "") -> SafeString:
     """{% badge job.state job.get_state_display %}"""
     words = str(label or state or "none").replace("_", " ")
     tone = TONE_OF.get(str(state or ""), "warn")
-    return format_html('<span class="badge is-{}">{}</span>', tone, words.capitalize())
+    words = words[:1].upper() + words[1:]
+    return format_html('<span class="badge is-{}">{}</span>', tone, words)
 
 
 @register.simple_tag
