@@ -1,0 +1,653 @@
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import ValidationError
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
+from django.db.models.functions import Coalesce
+from django.http import HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from mixadmin.accounts.models import User
+from mixadmin.accounts.requests import Request
+from mixadmin.audit.models import Entry
+from mixadmin.common.forms import ActionForm, errors_to_form, posted
+from mixadmin.common.pages import chips, choice, count_by, page, paged, search
+from mixadmin.common.states import PRESENT, UNFINISHED_RUN, Presence, RunState
+from mixadmin.jobs.models import Job
+from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
+from mixadmin.projects.models import Project, RemoteObject
+
+from . import actions, databricks
+from .forms import (
+    AdoptForm,
+    DatabricksForm,
+    DeleteImportForm,
+    DeleteSourceForm,
+    FrequencyForm,
+    ImportForm,
+    RenameForm,
+    ResumeForm,
+    SourceForm,
+    switch_cluster,
+)
+from .kinds import KINDS, WAREHOUSES
+from .models import ImportRun, WarehouseImport, WarehouseSource
+from .sync_modes import SYNC_MODES
+
+# How an import stands, in one word: whether it is there, else its last run.
+STATUSES = {
+    **dict(Presence.choices),
+    **dict(RunState.choices),
+    "new": "No run yet",
+}
+GOING_ON = (Presence.PENDING, Presence.DELETING, *UNFINISHED_RUN)
+SORTS = {"newest": ("-pk",), "name": ("name", "pk")}
+RUNS_PER_PAGE = 30
+
+
+# --- Warehouses -----------------------------------------------------------------------
+
+
+@page
+def source_list(request: Request, project_id: int) -> HttpResponse:
+    project = get_project(request.user, project_id)
+    rows = WarehouseSource.objects.filter(project=project).present()
+    words = search(request)
+    if words:
+        rows = rows.filter(name__icontains=words)
+    counts = count_by(rows, "warehouse_type")
+    kind = choice(request, "type", [*WAREHOUSES, *counts])
+    if kind:
+        rows = rows.filter(warehouse_type=kind)
+    rows = rows.annotate(
+        import_count=Count("imports", filter=Q(imports__presence__in=PRESENT))
+    )
+    found = paged(request, rows, order=("name", "pk"))
+    labels = {slug: warehouse.label for slug, warehouse in WAREHOUSES.items()}
+    context = {
+        "project": project,
+        "paged": found,
+        "words": words,
+        "type": kind,
+        "chips": chips(
+            request, "type", [(slug, labels.get(slug, slug)) for slug in counts], counts
+        ),
+        "is_live": any(row.presence in GOING_ON for row in found.rows),
+        "can_edit": _can_edit(request.user, project),
+        "adoptable": _adoptable(project).count(),
+    }
+    template = "_sources.html" if request.htmx else "source_list.html"
+    return render(request, f"warehouse/{template}", context)
+
+
+@page
+def source_create(request: Request, project_id: int) -> HttpResponse:
+    project = get_project(request.user, project_id, EDITOR)
+    data = posted(request)
+    slug = (
+        choice(request, "type", WAREHOUSES)
+        if data is None
+        else data.get("warehouse_type", "")
+    )
+    warehouse = WAREHOUSES.get(slug)
+    form = SourceForm(data, warehouse=warehouse)
+    if form.is_valid():
+        with errors_to_form(form):
+            source, _ = actions.create_source(
+                project=project,
+                actor=request.user,
+                name=form.cleaned_data["name"],
+                warehouse_type=form.cleaned_data["warehouse_type"],
+                connection=form.connection(),
+                accepted_warnings=form.accepted_warnings,
+            )
+            messages.success(request, f"{source} is being connected.")
+            return redirect(source)
+    context = {
+        "project": project,
+        "form": form,
+        "warehouse": warehouse,
+        "warehouses": WAREHOUSES.values(),
+        "egress": warehouse.egress.get(project.region, ()) if warehouse else (),
+    }
+    return render(request, "warehouse/source_form.html", context, status=form.status)
+
+
+@page
+def source_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
+    source = _source(request.user, project_id, pk)
+    jobs = _jobs(source)
+    failed = _why_not_created(source, jobs)
+    context = {
+        "project": source.project,
+        "source": source,
+        "jobs": jobs,
+        "failed": failed,
+        "is_live": source.presence in GOING_ON or _is_busy(jobs),
+        "can_edit": _can_edit(request.user, source.project),
+    }
+    if request.htmx:
+        return render(request, "warehouse/_source_status.html", context)
+    warehouse = WAREHOUSES.get(source.warehouse_type)
+    context |= {
+        "settings": _settings(source),
+        "secrets": _names_of_secrets(source),
+        "imports": _lines(with_status(source.imports.present()).order_by("-pk")[:50]),
+        "warehouse": warehouse,
+        "egress": warehouse.egress.get(source.project.region, ()) if warehouse else (),
+        "entries": _entries(source),
+    }
+    return render(request, "warehouse/source_detail.html", context)
+
+
+def _settings(source: WarehouseSource) -> list[tuple[str, Any]]:
+    """(label, value) of what may be shown of a connection."""
+    warehouse = WAREHOUSES.get(source.warehouse_type)
+    found = []
+    for name, value in source.connection.items():
+        field = warehouse.field(name) if warehouse else None
+        label = field.label if field else name
+        found.append((label, dict(field.choices).get(value, value) if field else value))
+    return found
+
+
+def _names_of_secrets(source: WarehouseSource) -> list[str] | None:
+    """Which secrets are set. None when no key opens them."""
+    names = source.secret_names
+    if names is None:
+        return None
+    warehouse = WAREHOUSES.get(source.warehouse_type)
+    fields = [warehouse.field(name) if warehouse else None for name in names]
+    return [f.label if f else name for name, f in zip(names, fields, strict=True)]
+
+
+@page
+def source_edit(request: Request, project_id: int, pk: int) -> HttpResponse:
+    source = _source(request.user, project_id, pk, EDITOR)
+    warehouse = WAREHOUSES.get(source.warehouse_type)
+    form = SourceForm(posted(request), warehouse=warehouse, source=source)
+    if form.is_valid():
+        with errors_to_form(form):
+            actions.change_source(
+                source=source,
+                actor=request.user,
+                name=form.cleaned_data["name"],
+                connection=form.connection(),
+                accepted_warnings=form.accepted_warnings,
+            )
+            messages.success(request, f"{source} is being changed.")
+            return redirect(source)
+    context = {"project": source.project, "source": source, "form": form}
+    return render(request, "warehouse/source_edit.html", context, status=form.status)
+
+
+@page
+def source_delete(request: Request, project_id: int, pk: int) -> HttpResponse:
+    source = _source(request.user, project_id, pk, EDITOR)
+    form = DeleteSourceForm(posted(request))
+    if form.is_valid():
+        with errors_to_form(form):
+            actions.delete_source(
+                source=source, actor=request.user, **form.cleaned_data
+            )
+            messages.success(request, f"{source} is being deleted.")
+            return redirect(source)
+    context = {"project": source.project, "source": source, "form": form}
+    return render(request, "warehouse/source_delete.html", context, status=form.status)
+
+
+@require_POST
+@page
+def source_forget(request: Request, project_id: int, pk: int) -> HttpResponse:
+    source = _source(request.user, project_id, pk, EDITOR)
+    actions.forget_source(source=source, actor=request.user)
+    messages.success(request, f"{source} is removed from these pages.")
+    return redirect("warehouse:source_list", project_id)
+
+
+# --- Imports --------------------------------------------------------------------------
+
+
+def with_status(rows: "QuerySet[WarehouseImport]") -> "QuerySet[Any]":
+    """The rows with `status` (a key of STATUSES) and `last_run_pk`."""
+    runs = ImportRun.objects.filter(warehouse_import=OuterRef("pk"), is_gap=False)
+    last = runs.order_by("-at", "-id")
+    return rows.annotate(
+        last_run_pk=Subquery(last.values("pk")[:1]),
+        status=Case(
+            When(~Q(presence=Presence.ACTIVE), then=F("presence")),
+            When(paused=True, then=Value("paused")),
+            default=Coalesce(Subquery(last.values("state")[:1]), Value("new")),
+            output_field=CharField(),
+        ),
+    )
+
+
+@page
+def import_list(request: Request, project_id: int) -> HttpResponse:
+    project = get_project(request.user, project_id)
+    sources = list(WarehouseSource.objects.filter(project=project).present())
+    chosen = {
+        "kind": choice(request, "kind", KINDS),
+        "sync_mode": choice(request, "sync_mode", SYNC_MODES),
+        "source": choice(request, "source", [str(row.pk) for row in sources]),
+    }
+    rows: QuerySet[Any] = WarehouseImport.objects.filter(
+        project=project, **{name: value for name, value in chosen.items() if value}
+    )
+    words = search(request)
+    if words:
+        rows = rows.filter(name__icontains=words)
+    rows = with_status(rows)
+    counts = count_by(rows, "status")
+    deleted = counts.pop(Presence.DELETED, 0)
+    status = choice(request, "state", STATUSES)
+    rows = (
+        rows.filter(status=status) if status else rows.exclude(status=Presence.DELETED)
+    )
+    sort = choice(request, "sort", SORTS) or "newest"
+    found = paged(request, rows.select_related("source"), order=SORTS[sort])
+    context = {
+        "project": project,
+        "paged": found,
+        "lines": _lines(found.rows),
+        "words": words,
+        "chosen": chosen,
+        "state": status,
+        "sort": sort,
+        "chips": chips(request, "state", STATUSES.items(), counts),
+        "deleted": deleted,
+        "kinds": KINDS.values(),
+        "sync_modes": SYNC_MODES.values(),
+        "sources": sources,
+        "is_live": any(row.status in GOING_ON for row in found.rows),
+        "can_edit": _can_edit(request.user, project),
+        "adoptable": _adoptable(project).count(),
+    }
+    template = "_imports.html" if request.htmx else "import_list.html"
+    return render(request, f"warehouse/{template}", context)
+
+
+def _lines(rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Each import with its last run, read in one query."""
+    rows = list(rows)
+    runs = ImportRun.objects.in_bulk([r.last_run_pk for r in rows if r.last_run_pk])
+    return [
+        {
+            "import": row,
+            "status": STATUSES.get(row.status, row.status),
+            "run": runs.get(row.last_run_pk),
+            "next": next_run(row, runs.get(row.last_run_pk)),
+        }
+        for row in rows
+    ]
+
+
+def next_run(row: WarehouseImport, last: ImportRun | None) -> datetime | None:
+    """When Mixpanel may be expected to start it next. Mixpanel itself does not say."""
+    began = row.last_dispatch_at or (last.started_at if last else None)
+    if row.paused or row.presence != Presence.ACTIVE:
+        return None
+    if began is None or row.interval is None:
+        return None
+    return began + row.interval
+
+
+@page
+def import_create(request: Request, project_id: int) -> HttpResponse:
+    project = get_project(request.user, project_id, EDITOR)
+    sources = list(WarehouseSource.objects.filter(project=project).present())
+    by_key = {str(row.pk): row for row in sources}
+    data, switch, problem = _switched(request)
+    if data is None:
+        kind = choice(request, "kind", KINDS)
+        source_key = choice(request, "source", by_key)
+    else:
+        kind, source_key = data.get("kind", ""), data.get("source", "")
+    source = by_key.get(source_key)
+    form = ImportForm(data, project=project, sources=sources, kind=kind, source=source)
+    if problem:
+        form.add_error("databricks_json", problem)
+    elif not switch and form.is_valid():
+        with errors_to_form(form):
+            row, _ = actions.create_import(
+                project=project, actor=request.user, **form.wanted()
+            )
+            messages.success(request, f"{row} is being created.")
+            return redirect(row)
+    context = {
+        "project": project,
+        "form": form,
+        "kinds": [entry for entry in KINDS.values() if entry.creatable],
+        "kind": kind,
+        "sources": sources,
+        "source": source,
+        "is_ready": data is not None or bool(kind and source),
+    }
+    return render(request, "warehouse/import_form.html", context, status=form.status)
+
+
+def _switched(request: Request) -> tuple[QueryDict | None, str, ValidationError | None]:
+    """(what was sent, the switch that was pressed, why it could not be done).
+
+    A switch shows the same form in another way, and saves nothing.
+    """
+    data = posted(request)
+    switch = data.get("switch", "") if data is not None else ""
+    if data is not None and switch in ("form", "json"):
+        try:
+            data = switch_cluster(data, switch)
+        except ValidationError as error:
+            return data, switch, error
+    return data, switch, None
+
+
+@page
+def import_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
+    row: Any = _import(request.user, project_id, pk)
+    project = row.project
+    runs = ImportRun.objects.filter(warehouse_import=row).select_related("job__actor")
+    found = paged(request, runs, order=("-at", "-pk"), size=RUNS_PER_PAGE)
+    for run in found.rows:
+        run.warehouse_import = row
+    last = next((run for run in found.rows if run.pk == row.last_run_pk), None)
+    last = last or ImportRun.objects.filter(pk=row.last_run_pk).first()
+    jobs = _jobs(row)
+    left, free_at = actions.runs_left(project)
+    context = {
+        "project": project,
+        "import": row,
+        "status": STATUSES.get(row.status, row.status),
+        "last": last,
+        "next": next_run(row, last),
+        "paged": found,
+        "jobs": jobs,
+        "failed": _why_not_created(row, jobs),
+        "runs_left": left,
+        "runs_allowed": actions.MANUAL_SYNCS,
+        "free_at": free_at,
+        "is_live": row.status in GOING_ON or _is_busy(jobs),
+        "can_edit": _can_edit(request.user, project),
+    }
+    if request.htmx:
+        return render(request, "warehouse/_import_status.html", context)
+    context |= {
+        "table": row.table_params.items(),
+        "settings": _import_settings(row),
+        "whole": _as_json(row),
+        "drift": row.cluster_drift,
+        "deadline": row.mirror_deadline(),
+        "entries": _entries(row),
+    }
+    return render(request, "warehouse/import_detail.html", context)
+
+
+def _import_settings(row: WarehouseImport) -> list[tuple[str, Any]]:
+    """(label, value) of the fields of its kind; others by their own name."""
+    kind = KINDS.get(row.kind)
+    found = []
+    for name, value in row.fields.items():
+        field = kind.field(name) if kind else None
+        found.append((field.label if field else name, value))
+    return found
+
+
+def _as_json(row: WarehouseImport) -> dict[str, Any]:
+    """The import as Mixpanel's API takes it."""
+    return {
+        "import_type": row.kind,
+        "warehouse_source_id": row.source.mixpanel_id if row.source else None,
+        "sync_mode": row.sync_mode,
+        "run_every": row.run_every,
+        "table_params": row.table_params,
+        **row.fields,
+        **(
+            {"databricks_params": row.databricks_params}
+            if row.databricks_params
+            else {}
+        ),
+    }
+
+
+@require_POST
+@page
+def import_run(request: Request, project_id: int, pk: int) -> HttpResponse:
+    row = _import(request.user, project_id, pk, EDITOR)
+    actions.run_import(warehouse_import=row, actor=request.user)
+    messages.success(request, f"{row} is asked to run.")
+    return redirect(row)
+
+
+@require_POST
+@page
+def import_pause(request: Request, project_id: int, pk: int) -> HttpResponse:
+    row = _import(request.user, project_id, pk, EDITOR)
+    actions.pause_import(warehouse_import=row, actor=request.user)
+    messages.success(request, f"{row} is being paused.")
+    return redirect(row)
+
+
+@page
+def import_resume(request: Request, project_id: int, pk: int) -> HttpResponse:
+    row = _import(request.user, project_id, pk, EDITOR)
+    form = ResumeForm(posted(request))
+    if form.is_valid():
+        with errors_to_form(form):
+            actions.resume_import(
+                warehouse_import=row, actor=request.user, **form.cleaned_data
+            )
+            messages.success(request, f"{row} is being resumed.")
+            return redirect(row)
+    return _ask(request, row, form, title="Resume", submit="Resume")
+
+
+@page
+def import_frequency(request: Request, project_id: int, pk: int) -> HttpResponse:
+    row = _import(request.user, project_id, pk, EDITOR)
+    form = FrequencyForm(posted(request), warehouse_import=row)
+    if form.is_valid():
+        with errors_to_form(form):
+            actions.change_frequency(
+                warehouse_import=row, actor=request.user, **form.cleaned_data
+            )
+            messages.success(request, f"The frequency of {row} is being changed.")
+            return redirect(row)
+    return _ask(request, row, form, title="Change the frequency of", submit="Change")
+
+
+@page
+def import_rename(request: Request, project_id: int, pk: int) -> HttpResponse:
+    row = _import(request.user, project_id, pk, EDITOR)
+    form = RenameForm(posted(request), initial={"name": row.name})
+    if form.is_valid():
+        with errors_to_form(form):
+            row = actions.rename_import(
+                warehouse_import=row, actor=request.user, **form.cleaned_data
+            )
+            messages.success(request, f"It is called {row} now.")
+            return redirect(row)
+        row.refresh_from_db(fields=["name"])
+    return _ask(request, row, form, title="Rename", submit="Rename")
+
+
+def _ask(
+    request: Request, row: WarehouseImport, form: ActionForm, *, title: str, submit: str
+) -> HttpResponse:
+    """A page with one small form about an import."""
+    context = {
+        "project": row.project,
+        "import": row,
+        "form": form,
+        "title": title,
+        "submit": submit,
+    }
+    return render(request, "warehouse/ask.html", context, status=form.status)
+
+
+@page
+def import_databricks(request: Request, project_id: int, pk: int) -> HttpResponse:
+    row = _import(request.user, project_id, pk, EDITOR)
+    old = (row.databricks_params or {}).get("export_cluster_config")
+    data, switch, problem = _switched(request)
+    form = DatabricksForm(data, config=old)
+    vanishing: list[str] = []
+    if problem:
+        form.add_error("databricks_json", problem)
+    elif form.is_valid():
+        wanted = form.databricks_params()
+        new = (wanted or {}).get("export_cluster_config")
+        vanishing = databricks.vanishing_keys(old, new)
+        if not switch:
+            with errors_to_form(form):
+                actions.change_databricks_params(
+                    warehouse_import=row,
+                    actor=request.user,
+                    databricks_params=wanted,
+                    accepted_warnings=form.accepted_warnings,
+                )
+                messages.success(request, f"The cluster of {row} is being changed.")
+                return redirect(row)
+    context = {
+        "project": row.project,
+        "import": row,
+        "form": form,
+        "old": old,
+        "vanishing": vanishing,
+    }
+    template = "warehouse/import_databricks.html"
+    return render(request, template, context, status=form.status)
+
+
+@page
+def import_delete(request: Request, project_id: int, pk: int) -> HttpResponse:
+    row = _import(request.user, project_id, pk, EDITOR)
+    form = DeleteImportForm(posted(request))
+    if form.is_valid():
+        with errors_to_form(form):
+            actions.delete_import(
+                warehouse_import=row, actor=request.user, **form.cleaned_data
+            )
+            messages.success(request, f"{row} is being deleted.")
+            return redirect(row)
+    context = {"project": row.project, "import": row, "form": form}
+    return render(request, "warehouse/import_delete.html", context, status=form.status)
+
+
+@require_POST
+@page
+def import_forget(request: Request, project_id: int, pk: int) -> HttpResponse:
+    row = _import(request.user, project_id, pk, EDITOR)
+    actions.forget_import(warehouse_import=row, actor=request.user)
+    messages.success(request, f"{row} is removed from these pages.")
+    return redirect("warehouse:import_list", project_id)
+
+
+@page
+def run_detail(request: Request, project_id: int, pk: int, run_pk: int) -> HttpResponse:
+    row = _import(request.user, project_id, pk)
+    runs = ImportRun.objects.filter(warehouse_import=row).select_related("job__actor")
+    run = get_object_or_404(runs, pk=run_pk)
+    context = {
+        "project": row.project,
+        "import": row,
+        "run": run,
+        "is_live": run.state in UNFINISHED_RUN,
+        "warehouse_type": row.source.warehouse_type if row.source else "",
+    }
+    template = "_run.html" if request.htmx else "run_detail.html"
+    return render(request, f"warehouse/{template}", context)
+
+
+@page
+def adopt_remote(request: Request, project_id: int) -> HttpResponse:
+    project = get_project(request.user, project_id, EDITOR)
+    found = list(_adoptable(project))
+    form = AdoptForm(posted(request), found=found)
+    if form.is_valid():
+        with errors_to_form(form):
+            rows = actions.adopt(
+                project=project, actor=request.user, **form.cleaned_data
+            )
+            names = ", ".join(str(row) for row in rows[:5])
+            more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+            messages.success(request, f"Now managed here: {names}{more}.")
+            return redirect("warehouse:import_list", project_id)
+    context = {
+        "project": project,
+        "form": form,
+        "found": found,
+        "list_url": reverse("warehouse:import_list", args=[project.pk]),
+    }
+    return render(request, "warehouse/adopt.html", context, status=form.status)
+
+
+# --- Shared ---------------------------------------------------------------------------
+
+
+def _source(
+    user: User, project_id: int, pk: int, role: str = VIEWER
+) -> WarehouseSource:
+    project = get_project(user, project_id, role)
+    source = get_object_or_404(WarehouseSource, project=project, pk=pk)
+    source.project = project
+    return source
+
+
+def _import(
+    user: User, project_id: int, pk: int, role: str = VIEWER
+) -> WarehouseImport:
+    """The import, with the status and last run of `with_status`."""
+    project = get_project(user, project_id, role)
+    rows = with_status(WarehouseImport.objects.filter(project=project))
+    row: WarehouseImport = get_object_or_404(rows.select_related("source"), pk=pk)
+    row.project = project
+    return row
+
+
+def _can_edit(user: User, project: Project) -> bool:
+    return role_in(user, project) == EDITOR
+
+
+def _adoptable(project: Project) -> "QuerySet[RemoteObject]":
+    kinds = (RemoteObject.Kind.SOURCE, RemoteObject.Kind.IMPORT)
+    return RemoteObject.objects.filter(project=project, kind__in=kinds)
+
+
+def _jobs(row: WarehouseSource | WarehouseImport) -> list[Job]:
+    return list(Job.objects.for_target(row)[:10])
+
+
+def _is_busy(jobs: Iterable[Job]) -> bool:
+    """Whether something moves on by itself; a decision waits for a person."""
+    still = (*Job.ENDED, Job.State.NEEDS_DECISION)
+    return any(job.state not in still for job in jobs)
+
+
+def _why_not_created(
+    row: WarehouseSource | WarehouseImport, jobs: Iterable[Job]
+) -> Job | None:
+    """The job that should have created it, where it did not."""
+    if row.presence != Presence.NOT_CREATED:
+        return None
+    return next((job for job in jobs if "create" in job.task), None)
+
+
+def _entries(row: WarehouseSource | WarehouseImport) -> "QuerySet[Entry]":
+    """Who did what to it, newest first."""
+    target = {"target_type": row._meta.label_lower, "target_id": str(row.pk)}
+    return Entry.objects.filter(**target)[:30]
