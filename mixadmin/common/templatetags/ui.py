@@ -114,13 +114,19 @@ def is_nested(value: Any) -> bool:
 
 
 @register.filter
+def readable(value: Any) -> str:
+    """A value from outside as text. Broken characters are shown as escapes."""
+    return str(value).encode(errors="backslashreplace").decode()
+
+
+@register.filter
 def pretty(value: Any) -> str:
     """A JSON value as people read it. Broken characters are shown as escapes."""
     try:
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     except (ValueError, RecursionError):
         text = str(value)
-    return text.encode(errors="backslashreplace").decode()
+    return readable(text)
 
 
 @register.simple_tag(takes_context=True)
