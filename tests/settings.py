@@ -1,13 +1,18 @@
 """The product's settings with what a test must have: keys, a tiny clock, no cost."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
 _folder = tempfile.mkdtemp(prefix="mixadmin-tests-")
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ.setdefault("DEBUG", "1")
 os.environ.setdefault("SECRET_KEY", "k" * 60)
 os.environ.setdefault("ENCRYPTION_KEYS", "tj1GDFBqfo3RyqtmWmtTRGOxcwkU5opS6h5OvdgGQPM=")
 os.environ.setdefault("MIXADMIN_DATA_DIR", _folder)
+# An existing, empty one: the tests serve files from where they are.
+os.environ.setdefault("STATIC_ROOT", _folder)
 os.environ.setdefault("MIXADMIN_TIME_SCALE", "0.01")
 os.environ.setdefault("MIXPANEL_APP_URL", "http://127.0.0.1:9/{region}/api/app")
 os.environ.setdefault("MIXPANEL_INGESTION_URL", "http://127.0.0.1:9/{region}")

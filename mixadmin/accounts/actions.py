@@ -4,7 +4,9 @@ from datetime import timedelta
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
+from mixadmin.audit.actions import record
 from mixadmin.common.rules import check_choice, clean_text
 from mixadmin.common.validation import raise_for
 
@@ -36,7 +38,9 @@ def create_user(
     if problems:
         raise ValidationError(problems)
     user.set_password(password)
-    user.save()
+    with transaction.atomic():
+        user.save()
+        record(actor=None, verb="added person", target=user)
     return user
 
 
@@ -49,12 +53,20 @@ def create_token(*, actor: User, name: str, days: str) -> tuple[ApiToken, str]:
     findings += check_choice("days", days, LIFETIMES)
     raise_for(findings)
     ApiToken(user=actor, name=name).validate_constraints()
-    token, clear = ApiToken.objects.create(
-        user=actor, name=name, expiry=LIFETIMES[days]
-    )
+    with transaction.atomic():
+        token, clear = ApiToken.objects.create(
+            user=actor, name=name, expiry=LIFETIMES[days]
+        )
+        changes = {"token": ["", name], "days": ["", days]}
+        record(actor=actor, verb="made an API token of", target=actor, changes=changes)
     return token, clear
 
 
 def revoke_token(*, actor: User, token: ApiToken) -> None:
     """Make a token useless at once."""
-    ApiToken.objects.filter(pk=token.pk, user=actor).delete()
+    with transaction.atomic():
+        ApiToken.objects.filter(pk=token.pk, user=actor).delete()
+        changes = {"token": [token.name, ""]}
+        record(
+            actor=actor, verb="revoked an API token of", target=actor, changes=changes
+        )

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, models, transaction
 
 from mixadmin.accounts.models import User
@@ -15,7 +16,7 @@ from mixadmin.common.errors import Refused
 
 from . import registry
 from .models import Attempt, Job, Poll
-from .runner import Fenced, move
+from .runner import GONE, Fenced, move
 from .times import TIMES
 
 log = logging.getLogger(__name__)
@@ -204,7 +205,10 @@ def _plan(job: Job) -> registry.Plan:
     known = registry.task(job.task)
     if known is None:
         raise Refused("This version does not know this kind of job.", code="unknown")
-    return known.plan(job)
+    try:
+        return known.plan(job)
+    except ObjectDoesNotExist:
+        raise Refused(GONE, code="gone") from None
 
 
 def _move(job: Job, state: str, **changes: Any) -> None:

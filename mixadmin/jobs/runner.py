@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
@@ -34,6 +34,7 @@ State = Job.State
 
 # A job that was rescued this often kills its workers; a person must look.
 RECOVERIES = 3
+GONE = "What this job is for was removed here in the meantime."
 # Sends of one call that is not repeatable, each after proof that the last did nothing.
 SENDS = 3
 LOOKS = 5
@@ -163,8 +164,10 @@ def run(job_id: UUID) -> None:
 def _run(job: Job, make_plan: Any) -> None:
     try:
         plan: Plan = make_plan(job)
-    except (Refused, ValidationError) as error:
+    except (Refused, ValidationError, ObjectDoesNotExist) as error:
         words = " ".join(getattr(error, "messages", [str(error)]))
+        if isinstance(error, ObjectDoesNotExist):
+            words = GONE
         if job.state == State.RECONCILING:
             _decide(job, [], words)
         else:

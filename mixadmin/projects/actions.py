@@ -16,7 +16,7 @@ from mixadmin.jobs import registry
 from mixadmin.jobs.actions import start_polling
 from mixadmin.mixpanel.errors import MixpanelError
 from mixadmin.service_accounts.clients import client_for, client_for_account
-from mixadmin.service_accounts.models import ServiceAccount
+from mixadmin.service_accounts.models import ServiceAccount, may_use
 
 from . import access
 from .models import Membership, Project
@@ -116,8 +116,8 @@ def _check(
         and account != old_account
         and "service_account" not in problems
     ):
-        if actor and not ServiceAccount.objects.visible_to(actor).filter(pk=account.pk):
-            problems["service_account"] = ["There is no such service account."]
+        if not may_use(actor, account):
+            problems["service_account"] = ["You may not use this service account."]
         elif account.region != project.region:
             problems["service_account"] = [
                 f"This service account is of the region {account.get_region_display()}, "
@@ -154,6 +154,7 @@ def set_member(
 ) -> Membership:
     """Make a person a member, or change what they may do."""
     access.require(actor, project)
+    raise_for(clean_text("username", username, label="Username", trimmed=False))
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
         raise ValidationError({"username": "There is no person with this username."})
@@ -177,6 +178,7 @@ def set_member(
 
 def remove_member(*, project: Project, actor: User | None, username: str) -> None:
     access.require(actor, project)
+    raise_for(clean_text("username", username, label="Username", trimmed=False))
     membership = Membership.objects.filter(
         project=project, user__username=username
     ).first()
@@ -243,6 +245,8 @@ def discover_projects(
 
     Raises MixpanelError where Mixpanel cannot be asked.
     """
+    if not may_use(actor, account):
+        raise access.NotPermitted("You may not use this service account.")
     with client_for_account(account) as client:
         me = client.projects.me()
     here = set(

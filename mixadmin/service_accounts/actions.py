@@ -11,7 +11,7 @@ from mixadmin.audit.actions import record
 from mixadmin.common.clock import db_now
 from mixadmin.common.crypto import CannotDecrypt, Secret
 from mixadmin.common.errors import Refused
-from mixadmin.common.rules import clean_text
+from mixadmin.common.rules import Finding, check_int, clean_text, prefixed
 from mixadmin.common.states import Presence
 from mixadmin.common.validation import raise_for
 from mixadmin.jobs.actions import enqueue_job, release_credential
@@ -215,6 +215,7 @@ def create_at_mixpanel(
         presence=Presence.PENDING,
     )
     account.full_clean(exclude=["secret"])
+    raise_for(_check_projects(projects or []))
     with transaction.atomic():
         account.save()
         record(actor=actor, verb="asked to create", target=account)
@@ -227,6 +228,24 @@ def create_at_mixpanel(
             params={"projects": projects or []},
         )
     return account, job
+
+
+def _check_projects(projects: object) -> list[Finding]:
+    """[{"id": number, "role": word}], as Mixpanel's organization API takes them."""
+    if not isinstance(projects, list) or len(projects) > 100:
+        return [Finding("projects", "Must be a list of at most 100 projects.", "type")]
+    findings: list[Finding] = []
+    for place, project in enumerate(projects):
+        if not isinstance(project, dict) or set(project) != {"id", "role"}:
+            message = "Must be an object with id and role."
+            found = [Finding("", message, "type")]
+        else:
+            found = check_int("id", project["id"], minimum=1)
+            found += clean_text(
+                "role", project["role"], label="Role", required=True, max_length=60
+            )
+        findings += prefixed(f"projects.{place}", found)
+    return findings
 
 
 def delete_at_mixpanel(
@@ -275,8 +294,11 @@ def change_membership(
             "List the organization's service accounts first.",
             code="no_mixpanel_id",
         )
-    if not remove and not role:
-        raise ValidationError({"role": "Role is required."})
+    findings = check_int("project_id", project_id, minimum=1)
+    findings += clean_text(
+        "role", role, label="Role", required=not remove, max_length=60
+    )
+    raise_for(findings)
     _organization(via, actor)
     words = "Remove" if remove else "Add"
     with transaction.atomic():

@@ -107,6 +107,14 @@ class ServiceAccount(models.Model):
         return (self.expires_at - timezone.now()).days
 
 
+def may_use(user: User | None, account: ServiceAccount) -> bool:
+    """Whether a person may let calls be made with it: its owner, and editors."""
+    if user is None or user.is_superuser or account.owner_id == user.pk:
+        return True
+    editing = access.project_ids(user, access.EDITOR)
+    return account.projects.filter(pk__in=editing).exists()
+
+
 def may_change(user: User | None, account: ServiceAccount) -> bool:
     """Its owner may, and an editor of every project that uses it."""
     if user is None or user.is_superuser or account.owner_id == user.pk:

@@ -1,0 +1,155 @@
+"""Rules of the house that no single module could hold."""
+
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from mixadmin.common.states import Presence
+from tests import make
+
+ROOT = Path(__file__).resolve().parent.parent
+OPEN = {"healthz", "accounts/sign-in/"}
+
+
+def patterns(resolver=None, prefix=""):
+    """(route, namespaced name) of every URL outside of the API."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        route = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            if not route.startswith("api/"):
+                yield from patterns(entry, route)
+        elif isinstance(entry, URLPattern):
+            yield route
+
+
+def filled(route, project):
+    """A path for a route, with ids of the project's things."""
+    values = {
+        "project_id": project.pk,
+        "pk": 1,
+        "run_pk": 1,
+        "member": 1,
+        "other": 1,
+    }
+    path = route.replace("<uuid:pk>", "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
+    path = path.replace("<slug:digest>", "0" * 128)
+    for name, value in values.items():
+        path = path.replace(f"<int:{name}>", str(value))
+    assert "<" not in path, f"no example for {route}"
+    return "/" + path
+
+
+def test_every_page_demands_sign_in(client, project):
+    seen = 0
+    for route in patterns():
+        if route in OPEN:
+            continue
+        for method in (client.get, client.post):
+            answer = method(filled(route, project))
+            assert answer.status_code == 302, (route, answer.status_code)
+            assert answer["Location"].startswith("/accounts/sign-in/"), route
+        seen += 1
+    assert seen > 50
+
+
+def test_another_tenants_project_does_not_exist(client, project, stranger):
+    """The same answer as for a project that nobody has, byte for byte."""
+    client.force_login(stranger)
+    make.make_import(project=project, pk=1)
+    seen = 0
+    for route in patterns():
+        if "<int:project_id>" not in route and not route.startswith(
+            "projects/<int:pk>"
+        ):
+            continue
+        path = filled(route.replace("<int:pk>", "1", 1), project)
+        missing = path.replace(f"/projects/{project.pk}/", "/projects/987654/")
+        for method in (client.get, client.post):
+            theirs, nobodys = method(path), method(missing)
+            assert theirs.status_code == nobodys.status_code, path
+            assert theirs.status_code in (404, 405), (path, theirs.status_code)
+            assert b"Shop" not in theirs.content
+        seen += 1
+    assert seen > 30
+
+
+def add_rows(project, owner, numbers):
+    """One of everything that is listed, for each number."""
+    source = project.warehouse_sources.filter(name="Base").first()
+    source = source or make.make_source(project=project, name="Base", mixpanel_id=70)
+    for n in numbers:
+        make.make_source(project=project, name=f"s{n}", mixpanel_id=1_000 + n)
+        row = make.make_import(
+            project=project, source=source, name=f"i{n}", mixpanel_id=2_000 + n
+        )
+        make.make_run(warehouse_import=row)
+        connector = make.make_connector(
+            project=project, label=f"c{n}", mixpanel_id=f"id-{n}"
+        )
+        make.make_connector_run(connector=connector)
+        make.make_job(project=project, title=f"j{n}", target_id=str(n))
+        make.make_remote_object(project=project, mixpanel_id=str(9_000 + n))
+        make.make_service_account(username=f"a{n}", owner=owner)
+        make.make_project(
+            owner=owner,
+            service_account=project.service_account,
+            name=f"p{n}",
+            mixpanel_id=500_000 + n,
+        )
+
+
+# page -> (how it is reached, the most queries that it may take)
+LISTS = {
+    "home": (lambda p: reverse("dashboard:home"), 30),
+    "projects": (lambda p: reverse("projects:list"), 12),
+    "sources": (lambda p: reverse("warehouse:source_list", args=[p.pk]), 12),
+    "imports": (lambda p: reverse("warehouse:import_list", args=[p.pk]), 14),
+    "connectors": (lambda p: reverse("connectors:list", args=[p.pk]), 12),
+    "adopt": (lambda p: reverse("warehouse:adopt", args=[p.pk]), 12),
+    "jobs": (lambda p: reverse("jobs:list"), 12),
+    "service accounts": (lambda p: reverse("service_accounts:list"), 12),
+    "api projects": (lambda p: "/api/v1/projects/", 8),
+    "api sources": (lambda p: f"/api/v1/projects/{p.pk}/warehouse-sources/", 8),
+    "api imports": (lambda p: f"/api/v1/projects/{p.pk}/imports/", 8),
+    "api connectors": (lambda p: f"/api/v1/projects/{p.pk}/connectors/", 8),
+    "api remote objects": (lambda p: f"/api/v1/projects/{p.pk}/remote-objects/", 8),
+    "api jobs": (lambda p: "/api/v1/jobs/", 8),
+    "api service accounts": (lambda p: "/api/v1/service-accounts/", 8),
+    "api audit": (lambda p: f"/api/v1/projects/{p.pk}/audit/", 8),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_takes_as_many_queries_for_thirty_rows_as_for_one(
+    name, project, owner, page
+):
+    where, budget = LISTS[name]
+    counts = []
+    for numbers in (range(1), range(1, 30)):
+        add_rows(project, owner, numbers)
+        with CaptureQueriesContext(connection) as queries:
+            answer = page.get(where(project))
+        assert answer.status_code == 200, answer.content[:300]
+        counts.append(len(queries))
+    assert counts[0] == counts[1], f"{counts}: grows with the rows"
+    assert counts[1] <= budget, f"{counts[1]} queries, {budget} are allowed"
+
+
+def test_every_command_is_tested():
+    ours = {name for name, app in get_commands().items() if app.startswith("mixadmin")}
+    texts = "\n".join(p.read_text() for p in (ROOT / "tests").rglob("test_*.py"))
+    texts += (ROOT / "Makefile").read_text()
+    untested = {
+        name for name in ours if f'"{name}"' not in texts and f" {name} " not in texts
+    }
+    assert ours and not untested
+
+
+def test_no_row_is_listed_after_it_was_deleted(project, page):
+    make.make_import(project=project, name="Gone", presence=Presence.DELETED)
+    html = page.get(reverse("warehouse:import_list", args=[project.pk])).content
+    assert b"Gone" not in html
