@@ -57,8 +57,8 @@ def main():
             project, source, actor = seed(sandbox)
             trouble(sandbox, options.creates)
             jobs = ask(options.creates, project, source, actor)
-            hits = kill_workers(options.kills, jobs, time.monotonic() + 100)
-            settled = wait_until_settled(jobs, time.monotonic() + 100)
+            hits = kill_workers(options.kills, jobs, time.monotonic() + 140)
+            settled = wait_until_settled(jobs, time.monotonic() + 140)
             sandbox.clear_faults()
             wait_until_polled(project, time.monotonic() + 30)
             report = {
@@ -84,7 +84,8 @@ def worker(name):
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "mixadmin.celery"]
     argv = [*celery, "worker", "--pool=prefork", "-c1", "-Q", "mixadmin,mixadmin.poll"]
     argv += ["--without-gossip", "--without-mingle"]
-    return Child(name, argv, dict(os.environ), cwd=BASE_DIR, stop_seconds=10)
+    environ = dict(os.environ)
+    return Child(name, argv, environ, cwd=BASE_DIR, stop_signal=signal.SIGKILL)
 
 
 def seed(sandbox):

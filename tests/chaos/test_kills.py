@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,13 +24,30 @@ FRESH = dict.fromkeys(
 )
 
 
-def scenario(folder, *arguments, settings="mixadmin.settings"):
+@pytest.fixture
+def database():
+    """The address of an empty database on the server of the tests; "" is SQLite."""
+    server = os.environ.get("DATABASE_URL", "")
+    if not server.startswith("postgres"):
+        yield ""
+        return
+    name = f"mixadmin_chaos_{os.getpid()}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        try:
+            yield urlsplit(server)._replace(path=f"/{name}").geturl()
+        finally:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def scenario(folder, database, *arguments, settings="mixadmin.settings"):
     environ = {k: v for k, v in os.environ.items() if k not in FRESH}
+    environ |= {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": settings}
     with (folder / "said").open("w") as said:
         done = subprocess.run(
             [sys.executable, "-m", "tests.chaos.scenario", str(folder), *arguments],
             cwd=ROOT,
-            env={**environ, "DJANGO_SETTINGS_MODULE": settings},
+            env=environ,
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
@@ -38,9 +57,11 @@ def scenario(folder, *arguments, settings="mixadmin.settings"):
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(300)
-def test_fifty_creates_and_twenty_kills_end_with_one_of_each_on_both_sides(tmp_path):
-    report = scenario(tmp_path, "--creates", "50", "--kills", "20")
+@pytest.mark.timeout(400)
+def test_fifty_creates_and_twenty_kills_end_with_one_of_each_on_both_sides(
+    tmp_path, database
+):
+    report = scenario(tmp_path, database, "--creates", "50", "--kills", "20")
 
     assert sum(report["hits"].values()) == 20, report
     assert report["hits"]["sending"] >= 12, report
@@ -57,11 +78,12 @@ def test_fifty_creates_and_twenty_kills_end_with_one_of_each_on_both_sides(tmp_p
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(300)
-def test_without_looking_first_the_same_makes_doubles(tmp_path):
+@pytest.mark.timeout(400)
+def test_without_looking_first_the_same_makes_doubles(tmp_path, database):
     report = scenario(
         tmp_path,
-        *("--creates", "10", "--kills", "3", "--workers", "2"),
+        database,
+        *("--creates", "10", "--kills", "2", "--workers", "2"),
         settings="tests.chaos.blind_settings",
     )
     assert report["doubles"] > 0, report
