@@ -20,15 +20,21 @@ log = logging.getLogger(__name__)
 
 @app.task(name="mixadmin.run")
 def run(job_id: str) -> None:
+    # A message may come from anybody who reaches the broker.
     try:
-        runner.run(UUID(job_id))
-    except ValueError:
+        known = UUID(job_id)
+    except (AttributeError, TypeError, ValueError):
         log.warning("a message without a job id was dropped")
+        return
+    runner.run(known)
 
 
 @app.task(name="mixadmin.poll")
 def poll(poll_id: int) -> None:
-    polls.run_poll(int(poll_id))
+    if type(poll_id) is not int:
+        log.warning("a message without the number of a poll was dropped")
+        return
+    polls.run_poll(poll_id)
 
 
 @app.task(name="mixadmin.tick")
