@@ -258,7 +258,7 @@ def start_polling(*, name: str, project_id: int) -> None:
         name=name, project_id=project_id, defaults={"next_at": now}
     )
     if not created:
-        Poll.objects.filter(pk=poll.pk, next_at__gt=now).update(
-            next_at=now, interval=0, rung_at=None
-        )
+        # Also while one goes on: it may have read before the change, and sees by the
+        # other time that it must be done again.
+        Poll.objects.filter(pk=poll.pk).update(next_at=now, interval=0, rung_at=None)
     transaction.on_commit(lambda: ring_poll(poll.pk), robust=True)

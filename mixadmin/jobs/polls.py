@@ -54,10 +54,12 @@ def run_poll(poll_id: int) -> None:
         seconds = next_interval(poll.interval, busy=busy)
     now = db_now()
     changes = {"succeeded_at": now} if not kind else {}
-    # Somebody may have asked for a poll while this one went on: then it is due at once.
     mine = Poll.objects.filter(pk=poll.pk, token=poll.token)
+    # Somebody may have asked for a poll while this one went on: then it is due at once.
+    mine.filter(next_at=poll.next_at).update(
+        next_at=now + timedelta(seconds=seconds), interval=seconds
+    )
     mine.update(
-        interval=seconds,
         lease_until=None,
         rung_at=None,
         polled_at=now,
@@ -65,7 +67,6 @@ def run_poll(poll_id: int) -> None:
         error_message=message,
         **changes,
     )
-    mine.filter(next_at=poll.next_at).update(next_at=now + timedelta(seconds=seconds))
 
 
 def next_interval(last: float, *, busy: bool) -> float:
