@@ -74,6 +74,17 @@ BAD = {
         change(sync_mode="full_sync", fields={"insert_time_column_name": ""}),
         "sync_mode",
     ),
+    "a full scan every hour, not ticked": (
+        "bigquery",
+        {
+            **GOOD,
+            "kind": "people",
+            "sync_mode": "full_sync",
+            "fields": {"user_column_name": "customer"},
+            "frequency": "hourly",
+        },
+        "frequency",
+    ),
     "a lone surrogate": (
         "bigquery",
         change(fields={"user_column_name": "a\ud800"}),

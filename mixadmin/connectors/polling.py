@@ -81,9 +81,9 @@ def observe(
         {
             item.id: (f"{item.label or item.id} ({item.connector_type})", item.raw)
             for item in found
-            if item.id not in rows
         },
         asked_at,
+        managed=Connector.objects.exclude(mixpanel_id=""),
     )
 
 

@@ -196,7 +196,11 @@ def dismiss_job(*, job: Job, actor: User | None) -> Job:
 
 def _tell_target(job: Job) -> None:
     """Let the row that the job is for know that it ended, or goes on again."""
-    plan = _plan(job)
+    try:
+        plan = _plan(job)
+    except Refused:
+        # The row is gone, so there is nobody to tell.
+        return
     if plan.follow:
         plan.follow(job.state)
 

@@ -9,6 +9,7 @@ import logging
 import os
 import random
 import socket
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -515,6 +516,18 @@ def rescue(job: Job) -> bool:
         return False
     log.warning("job %s lost its worker %s; now %s", job.pk, job.worker, state)
     return True
+
+
+def end_overdue_watching() -> int:
+    """Fail jobs that watch a run whose end nobody has seen for a day. Returns how many."""
+    overdue = Job.objects.filter(state=State.POLLING, deadline_at__lt=db_now())
+    ended = 0
+    for job in overdue[:500]:
+        message = "The run was accepted, but its end was not seen within a day."
+        with suppress(Fenced):
+            move(job, State.FAILED, error_kind="run_unseen", error_message=message)
+            ended += 1
+    return ended
 
 
 def breaker_key(job: Job) -> str:

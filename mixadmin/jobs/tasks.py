@@ -1,7 +1,7 @@
 """The three Celery tasks. Each may be lost, doubled or late without harm."""
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Q
@@ -11,6 +11,7 @@ from mixadmin.common.clock import db_now
 
 from . import polls, runner
 from .actions import ring, ring_poll
+from .idempotency import forget_old_intents
 from .models import Beat, Job, Poll
 from .registry import TICKS
 from .times import TIMES
@@ -42,6 +43,7 @@ def tick() -> None:
     """Find what is due and ring for it; find who went silent and take their work back."""
     now = db_now()
     runner.rescue_lapsed()
+    runner.end_overdue_watching()
     unheard = Q(rung_at=None) | Q(rung_at__lt=now - timedelta(seconds=TIMES.ring_again))
     due = Job.objects.due(now).filter(unheard)
     jobs = list(due.order_by("run_after").values_list("pk", flat=True)[:500])
@@ -59,3 +61,12 @@ def tick() -> None:
         except Exception:
             log.exception("%s failed at this tick", work.__name__)
     Beat.objects.update_or_create(name="scheduler", defaults={"at": now})
+    clean_up(now)
+
+
+def clean_up(now: datetime) -> None:
+    """Once an hour: remove what nobody asks for any more."""
+    beat, created = Beat.objects.get_or_create(name="clean-up", defaults={"at": now})
+    last = Beat.objects.filter(pk=beat.pk, at__lt=now - timedelta(hours=1))
+    if created or last.update(at=now):
+        forget_old_intents()

@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import QuerySet
+
 from mixadmin.common.states import Presence
 from mixadmin.jobs.models import Job
 from mixadmin.jobs.times import TIMES
@@ -30,12 +32,20 @@ def absences(rows: Iterable[Any], seen: Collection[Any], now: datetime) -> None:
 
 
 def remember_unmanaged(
-    project: Project, kind: str, found: Mapping[str, tuple[str, Any]], now: datetime
+    project: Project,
+    kind: str,
+    listed: Mapping[str, tuple[str, Any]],
+    now: datetime,
+    *,
+    managed: QuerySet[Any],
 ) -> None:
     """Keep the list of what exists at Mixpanel and could be adopted.
 
-    found: {Mixpanel's id: (words, the answer)}.
+    listed: {Mixpanel's id: (words, the answer)}. managed: our rows of that kind.
     """
+    rows = managed.filter(project=project)
+    ours = {str(pk) for pk in rows.values_list("mixpanel_id", flat=True)}
+    found = {pk: told for pk, told in listed.items() if pk not in ours}
     mine = RemoteObject.objects.filter(project=project, kind=kind)
     mine.exclude(mixpanel_id__in=found).delete()
     if not found:
@@ -57,6 +67,10 @@ def remember_unmanaged(
         unique_fields=["project", "kind", "mixpanel_id"],
         update_fields=["summary", "raw", "seen_at"],
     )
+    # A creation may have been noted in between; what it made is no foundling.
+    anew = rows.filter(mixpanel_id__in=found).values_list("mixpanel_id", flat=True)
+    if made := [str(pk) for pk in anew]:
+        mine.filter(mixpanel_id__in=made).delete()
 
 
 def unless_success(row: Any, seen: str, then: str) -> Callable[[str], None]:

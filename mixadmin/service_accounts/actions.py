@@ -351,7 +351,8 @@ def _for_account_job(job: Job) -> tuple[ServiceAccount, ServiceAccount, dict[str
     via = job.service_account
     if via is None:
         raise Refused("The service account that this job calls with was removed.")
-    ensure_usable(via)
+    if job.state in Job.HELD:
+        ensure_usable(via)
     if job.state == Job.State.CLAIMED:
         _require_change(job.actor, via)
     return (

@@ -78,6 +78,11 @@ def for_job(job: Job) -> dict[str, Any]:
     """
     assert job.project is not None
     project = job.project
+    common = {"client": partial(client_for, project)}
+    if job.state not in Job.HELD:
+        # Nothing is sent now: the plan is asked what the end of the job means, or what
+        # could be adopted.
+        return common
     if job.state == Job.State.CLAIMED:
         access.require(job.actor, project)
     account = usable_account(project)
@@ -85,7 +90,7 @@ def for_job(job: Job) -> dict[str, Any]:
         service_account=account
     )
     return {
-        "client": partial(client_for, project),
+        **common,
         "refused": partial(note_refusal, account, region=project.region),
         "credential_version": account.secret_version,
     }

@@ -220,7 +220,9 @@ def create_import(
     except ValidationError as error:
         told = error.update_error_dict({})
         # Told in people's words: the frequency, not its nanoseconds.
-        told.pop("run_every", None)
+        about_frequency = told.pop("run_every", [])
+        if about_frequency and not problem:
+            told["frequency"] = about_frequency
         if source is None:
             told.pop("warehouse_type", None)
         problems.append(ValidationError(told))

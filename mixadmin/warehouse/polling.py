@@ -79,16 +79,12 @@ def observe_sources(
         if changes:
             WarehouseSource.objects.filter(pk=row.pk).update(observed_at=now, **changes)
     absences(rows.values(), seen, now)
-    managed = _managed_ids(WarehouseSource, project)
     remember_unmanaged(
         project,
         RemoteObject.Kind.SOURCE,
-        {
-            str(s.id): (f"{s.name} ({s.warehouse_type})", s.raw)
-            for s in found
-            if s.id not in managed
-        },
+        {str(s.id): (f"{s.name} ({s.warehouse_type})", s.raw) for s in found},
         now,
+        managed=WarehouseSource.objects.all(),
     )
 
 
@@ -123,12 +119,12 @@ def observe_imports(
                 Q(observed_at=None) | Q(observed_at__lte=asked_at), pk=row.pk
             ).update(observed_at=asked_at, **changes)
     absences(rows.values(), {item.id for item in listed}, asked_at)
-    known = _managed_ids(WarehouseImport, project)
     remember_unmanaged(
         project,
         RemoteObject.Kind.IMPORT,
-        {str(i.id): (_summary(i), i.raw) for i in listed if i.id not in known},
+        {str(i.id): (_summary(i), i.raw) for i in listed},
         asked_at,
+        managed=WarehouseImport.objects.all(),
     )
     return fresh
 
@@ -155,11 +151,6 @@ def _summary(item: wire.WarehouseImport) -> str:
     mode = SYNC_MODES[item.sync_mode].label if item.sync_mode in SYNC_MODES else ""
     table = table_name(item.table_params)
     return ", ".join(part for part in (kind, mode or item.sync_mode, table) if part)
-
-
-def _managed_ids(model: Any, project: Project) -> set[int]:
-    rows = model.objects.filter(project=project, mixpanel_id__isnull=False)
-    return set(rows.values_list("mixpanel_id", flat=True))
 
 
 def _wanting_history(project: Project, fresh: Iterable[int]) -> list[WarehouseImport]:

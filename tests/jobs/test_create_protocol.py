@@ -208,7 +208,9 @@ def expire(job):
     Job.objects.filter(pk=job.pk).update(lease_until=job.created_at)
 
 
-def test_a_worker_that_was_presumed_dead_writes_nothing(project, source, owner, sandbox):
+def test_a_worker_that_was_presumed_dead_writes_nothing(
+    project, source, owner, sandbox
+):
     row, job = ask(project, source, owner)
     slow = runner.claim(job.pk)
     expire(job)
@@ -257,7 +259,9 @@ def test_a_refused_credential_stops_all_work_until_a_new_secret(
     from tests.make import USERNAME
 
     sandbox.change_secret(USERNAME, "another-secret")
-    jobs = [ask(project, source, owner, name=f"n{i}", table=f"t{i}")[1] for i in range(3)]
+    jobs = [
+        ask(project, source, owner, name=f"n{i}", table=f"t{i}")[1] for i in range(3)
+    ]
     sandbox.clear_calls()
     run_due_jobs()
     for job in jobs:
@@ -318,3 +322,31 @@ def test_a_retry_of_a_failed_create_shows_the_row_as_being_created_again(
     run_due_jobs()
     retry_job(job=Job.objects.get(pk=job.pk), actor=owner)
     assert WarehouseImport.objects.get(pk=row.pk).presence == Presence.PENDING
+
+
+def test_a_job_can_be_cancelled_whatever_became_of_its_account_or_row(
+    project, source, owner, sandbox
+):
+    for n, spoil in enumerate((no_account, refused_account, no_row)):
+        row, job = ask(project, source, owner, name=f"n{n}")
+        spoil(project, row)
+        cancel_job(job=Job.objects.get(pk=job.pk), actor=owner)
+        assert Job.objects.get(pk=job.pk).state == Job.State.CANCELLED
+        rows = WarehouseImport.objects.filter(pk=row.pk)
+        assert all(row.presence == Presence.NOT_CREATED for row in rows)
+
+
+def no_account(project, row):
+    type(project).objects.filter(pk=project.pk).update(service_account=None)
+
+
+def refused_account(project, row):
+    from mixadmin.service_accounts.models import ServiceAccount
+
+    account = ServiceAccount.objects.get()
+    type(project).objects.filter(pk=project.pk).update(service_account=account)
+    ServiceAccount.objects.update(verification="refused")
+
+
+def no_row(project, row):
+    row.delete()

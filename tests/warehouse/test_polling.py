@@ -277,7 +277,9 @@ def test_a_finished_run_that_changes_later_is_changed_in_place(project):
     assert (run.state, run.num_events_imported) == ("failed", 2)
 
 
-@given(st.lists(st.integers(0, 12), max_size=90), st.lists(st.integers(1, 29), max_size=9))
+@given(
+    st.lists(st.integers(0, 12), max_size=90), st.lists(st.integers(1, 29), max_size=9)
+)
 def test_overlapping_windows_store_every_run_once(offsets, steps):
     """Runs at any moments, ties included, polled with windows that overlap."""
     truth = sorted(NOON + timedelta(minutes=offset) for offset in offsets)

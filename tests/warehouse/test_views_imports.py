@@ -164,13 +164,18 @@ def test_where_sources_disagree_a_person_ticks(page, project, source):
     answer = send(page, url("import_create", project), **sent)
     assert answer.status_code == 422
     assert 'value="events_full_sync"' in answer.text
+    assert 'value="hourly_full_scan"' in answer.text
     assert "its guide says" in answer.text
     assert "API documentation lists" in answer.text
 
-    sent["accepted_warnings"] = ["events_full_sync"]
+    ticked = ["events_full_sync", "hourly_full_scan"]
+    sent["accepted_warnings"] = ticked[:1]
+    answer = send(page, url("import_create", project), **sent)
+    assert answer.status_code == 422
+    sent["accepted_warnings"] = ticked
     answer = send(page, url("import_create", project), **sent)
     assert answer.status_code == 302
-    assert WarehouseImport.objects.get().accepted_warnings == ["events_full_sync"]
+    assert WarehouseImport.objects.get().accepted_warnings == ticked
 
 
 def test_another_kind_shows_its_fields_and_keeps_what_was_typed(page, project, source):

@@ -5,91 +5,173 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('projects', '0001_initial'),
+        ("projects", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Connector',
+            name="Connector",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('label', models.CharField(max_length=255)),
-                ('connector_type', models.CharField(max_length=60)),
-                ('connector_properties', models.JSONField(default=dict)),
-                ('category_properties', models.JSONField(default=dict)),
-                ('accepted_warnings', models.JSONField(blank=True, default=list)),
-                ('mixpanel_id', models.CharField(blank=True, max_length=60)),
-                ('presence', models.CharField(choices=[('pending', 'Being created'), ('active', 'In Mixpanel'), ('not_created', 'Not created'), ('deleting', 'Being deleted'), ('deleted', 'Deleted'), ('missing', 'Gone from Mixpanel')], default='pending', max_length=12)),
-                ('adopted', models.BooleanField(default=False)),
-                ('status', models.CharField(blank=True, max_length=60)),
-                ('failure_message', models.TextField(blank=True)),
-                ('raw', models.JSONField(blank=True, default=dict)),
-                ('observed_at', models.DateTimeField(blank=True, null=True)),
-                ('absent_since', models.DateTimeField(blank=True, null=True)),
-                ('watch_until', models.DateTimeField(blank=True, null=True)),
-                ('history_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='connectors', to='projects.project')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("label", models.CharField(max_length=255)),
+                ("connector_type", models.CharField(max_length=60)),
+                ("connector_properties", models.JSONField(default=dict)),
+                ("category_properties", models.JSONField(default=dict)),
+                ("accepted_warnings", models.JSONField(blank=True, default=list)),
+                ("mixpanel_id", models.CharField(blank=True, max_length=60)),
+                (
+                    "presence",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Being created"),
+                            ("active", "In Mixpanel"),
+                            ("not_created", "Not created"),
+                            ("deleting", "Being deleted"),
+                            ("deleted", "Deleted"),
+                            ("missing", "Gone from Mixpanel"),
+                        ],
+                        default="pending",
+                        max_length=12,
+                    ),
+                ),
+                ("adopted", models.BooleanField(default=False)),
+                ("status", models.CharField(blank=True, max_length=60)),
+                ("failure_message", models.TextField(blank=True)),
+                ("raw", models.JSONField(blank=True, default=dict)),
+                ("observed_at", models.DateTimeField(blank=True, null=True)),
+                ("absent_since", models.DateTimeField(blank=True, null=True)),
+                ("watch_until", models.DateTimeField(blank=True, null=True)),
+                ("history_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="connectors",
+                        to="projects.project",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='ConnectorRun',
+            name="ConnectorRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('mixpanel_run_id', models.CharField(blank=True, max_length=100)),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('succeeded_with_errors', 'Succeeded with errors'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('paused', 'Paused'), ('unknown', 'Unknown')], max_length=22)),
-                ('raw_state', models.CharField(blank=True, max_length=60)),
-                ('started_at', models.DateTimeField(null=True)),
-                ('ordinal', models.PositiveSmallIntegerField(default=0)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('progress', models.FloatField(null=True)),
-                ('error_message', models.TextField(blank=True)),
-                ('error_code', models.CharField(blank=True, max_length=100)),
-                ('num_events_imported', models.BigIntegerField(null=True)),
-                ('num_events_processed', models.BigIntegerField(null=True)),
-                ('num_events_dropped', models.BigIntegerField(null=True)),
-                ('num_files_imported', models.BigIntegerField(null=True)),
-                ('size_imported', models.BigIntegerField(null=True, verbose_name='bytes imported')),
-                ('is_gap', models.BooleanField(default=False)),
-                ('note', models.TextField(blank=True)),
-                ('raw', models.JSONField(default=dict)),
-                ('at', models.DateTimeField()),
-                ('seen_at', models.DateTimeField()),
-                ('connector', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='connectors.connector')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("mixpanel_run_id", models.CharField(blank=True, max_length=100)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("succeeded", "Succeeded"),
+                            ("succeeded_with_errors", "Succeeded with errors"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                            ("paused", "Paused"),
+                            ("unknown", "Unknown"),
+                        ],
+                        max_length=22,
+                    ),
+                ),
+                ("raw_state", models.CharField(blank=True, max_length=60)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("ordinal", models.PositiveSmallIntegerField(default=0)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("progress", models.FloatField(null=True)),
+                ("error_message", models.TextField(blank=True)),
+                ("error_code", models.CharField(blank=True, max_length=100)),
+                ("num_events_imported", models.BigIntegerField(null=True)),
+                ("num_events_processed", models.BigIntegerField(null=True)),
+                ("num_events_dropped", models.BigIntegerField(null=True)),
+                ("num_files_imported", models.BigIntegerField(null=True)),
+                (
+                    "size_imported",
+                    models.BigIntegerField(null=True, verbose_name="bytes imported"),
+                ),
+                ("is_gap", models.BooleanField(default=False)),
+                ("note", models.TextField(blank=True)),
+                ("raw", models.JSONField(default=dict)),
+                ("at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
+                (
+                    "connector",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="runs",
+                        to="connectors.connector",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-at', '-id'],
+                "ordering": ["-at", "-id"],
             },
         ),
         migrations.AddIndex(
-            model_name='connector',
-            index=models.Index(fields=['project', 'presence', '-id'], name='connectors_newest'),
+            model_name="connector",
+            index=models.Index(
+                fields=["project", "presence", "-id"], name="connectors_newest"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='connector',
-            constraint=models.UniqueConstraint(condition=models.Q(('adopted', False), ('presence__in', ['pending', 'active', 'deleting'])), fields=('project', 'label'), name='connectors_label_once', violation_error_message='This project has a connector with that label.'),
+            model_name="connector",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("adopted", False),
+                    ("presence__in", ["pending", "active", "deleting"]),
+                ),
+                fields=("project", "label"),
+                name="connectors_label_once",
+                violation_error_message="This project has a connector with that label.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='connector',
-            constraint=models.UniqueConstraint(condition=models.Q(('mixpanel_id', ''), _negated=True), fields=('project', 'mixpanel_id'), name='connectors_mixpanel_id_once', violation_error_message='This connector is managed here already.'),
+            model_name="connector",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("mixpanel_id", ""), _negated=True),
+                fields=("project", "mixpanel_id"),
+                name="connectors_mixpanel_id_once",
+                violation_error_message="This connector is managed here already.",
+            ),
         ),
         migrations.AddIndex(
-            model_name='connectorrun',
-            index=models.Index(fields=['connector', '-at', '-id'], name='connectors_run_newest'),
+            model_name="connectorrun",
+            index=models.Index(
+                fields=["connector", "-at", "-id"], name="connectors_run_newest"
+            ),
         ),
         migrations.AddIndex(
-            model_name='connectorrun',
-            index=models.Index(fields=['state', '-at'], name='connectors_run_state'),
+            model_name="connectorrun",
+            index=models.Index(fields=["state", "-at"], name="connectors_run_state"),
         ),
         migrations.AddConstraint(
-            model_name='connectorrun',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_gap', False), ('started_at__isnull', False)), fields=('connector', 'started_at', 'ordinal'), name='connectors_run_once'),
+            model_name="connectorrun",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_gap", False), ("started_at__isnull", False)),
+                fields=("connector", "started_at", "ordinal"),
+                name="connectors_run_once",
+            ),
         ),
     ]

@@ -7,112 +7,259 @@ import mixadmin.common.crypto
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('jobs', '0001_initial'),
-        ('projects', '0001_initial'),
+        ("jobs", "0001_initial"),
+        ("projects", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='WarehouseSource',
+            name="WarehouseSource",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=255)),
-                ('warehouse_type', models.CharField(max_length=40)),
-                ('connection', models.JSONField(blank=True, default=dict)),
-                ('secrets', mixadmin.common.crypto.SecretJSONField(blank=True, default='')),
-                ('accepted_warnings', models.JSONField(blank=True, default=list)),
-                ('mixpanel_id', models.BigIntegerField(blank=True, null=True)),
-                ('presence', models.CharField(choices=[('pending', 'Being created'), ('active', 'In Mixpanel'), ('not_created', 'Not created'), ('deleting', 'Being deleted'), ('deleted', 'Deleted'), ('missing', 'Gone from Mixpanel')], default='pending', max_length=12)),
-                ('adopted', models.BooleanField(default=False)),
-                ('raw', models.JSONField(blank=True, default=dict)),
-                ('observed_at', models.DateTimeField(blank=True, null=True)),
-                ('absent_since', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='warehouse_sources', to='projects.project')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("name", models.CharField(max_length=255)),
+                ("warehouse_type", models.CharField(max_length=40)),
+                ("connection", models.JSONField(blank=True, default=dict)),
+                (
+                    "secrets",
+                    mixadmin.common.crypto.SecretJSONField(blank=True, default=""),
+                ),
+                ("accepted_warnings", models.JSONField(blank=True, default=list)),
+                ("mixpanel_id", models.BigIntegerField(blank=True, null=True)),
+                (
+                    "presence",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Being created"),
+                            ("active", "In Mixpanel"),
+                            ("not_created", "Not created"),
+                            ("deleting", "Being deleted"),
+                            ("deleted", "Deleted"),
+                            ("missing", "Gone from Mixpanel"),
+                        ],
+                        default="pending",
+                        max_length=12,
+                    ),
+                ),
+                ("adopted", models.BooleanField(default=False)),
+                ("raw", models.JSONField(blank=True, default=dict)),
+                ("observed_at", models.DateTimeField(blank=True, null=True)),
+                ("absent_since", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="warehouse_sources",
+                        to="projects.project",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name', 'pk'],
+                "ordering": ["name", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='WarehouseImport',
+            name="WarehouseImport",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=255)),
-                ('kind', models.CharField(max_length=20)),
-                ('sync_mode', models.CharField(max_length=20)),
-                ('table_params', models.JSONField(default=dict)),
-                ('fields', models.JSONField(blank=True, default=dict)),
-                ('run_every', models.BigIntegerField(blank=True, null=True)),
-                ('databricks_params', models.JSONField(blank=True, null=True)),
-                ('accepted_warnings', models.JSONField(blank=True, default=list)),
-                ('paused', models.BooleanField(default=False)),
-                ('paused_elsewhere', models.BooleanField(default=False)),
-                ('mixpanel_id', models.BigIntegerField(blank=True, null=True)),
-                ('presence', models.CharField(choices=[('pending', 'Being created'), ('active', 'In Mixpanel'), ('not_created', 'Not created'), ('deleting', 'Being deleted'), ('deleted', 'Deleted'), ('missing', 'Gone from Mixpanel')], default='pending', max_length=12)),
-                ('adopted', models.BooleanField(default=False)),
-                ('last_dispatch_at', models.DateTimeField(blank=True, null=True)),
-                ('raw', models.JSONField(blank=True, default=dict)),
-                ('observed_at', models.DateTimeField(blank=True, null=True)),
-                ('absent_since', models.DateTimeField(blank=True, null=True)),
-                ('watch_until', models.DateTimeField(blank=True, null=True)),
-                ('history_at', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='warehouse_imports', to='projects.project')),
-                ('source', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='imports', to='warehouse.warehousesource')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("name", models.CharField(max_length=255)),
+                ("kind", models.CharField(max_length=20)),
+                ("sync_mode", models.CharField(max_length=20)),
+                ("table_params", models.JSONField(default=dict)),
+                ("fields", models.JSONField(blank=True, default=dict)),
+                ("run_every", models.BigIntegerField(blank=True, null=True)),
+                ("databricks_params", models.JSONField(blank=True, null=True)),
+                ("accepted_warnings", models.JSONField(blank=True, default=list)),
+                ("paused", models.BooleanField(default=False)),
+                ("paused_elsewhere", models.BooleanField(default=False)),
+                ("mixpanel_id", models.BigIntegerField(blank=True, null=True)),
+                (
+                    "presence",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Being created"),
+                            ("active", "In Mixpanel"),
+                            ("not_created", "Not created"),
+                            ("deleting", "Being deleted"),
+                            ("deleted", "Deleted"),
+                            ("missing", "Gone from Mixpanel"),
+                        ],
+                        default="pending",
+                        max_length=12,
+                    ),
+                ),
+                ("adopted", models.BooleanField(default=False)),
+                ("last_dispatch_at", models.DateTimeField(blank=True, null=True)),
+                ("raw", models.JSONField(blank=True, default=dict)),
+                ("observed_at", models.DateTimeField(blank=True, null=True)),
+                ("absent_since", models.DateTimeField(blank=True, null=True)),
+                ("watch_until", models.DateTimeField(blank=True, null=True)),
+                ("history_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="warehouse_imports",
+                        to="projects.project",
+                    ),
+                ),
+                (
+                    "source",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="imports",
+                        to="warehouse.warehousesource",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-pk'],
+                "ordering": ["-pk"],
             },
         ),
         migrations.CreateModel(
-            name='ImportRun',
+            name="ImportRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('succeeded', 'Succeeded'), ('succeeded_with_errors', 'Succeeded with errors'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('paused', 'Paused'), ('unknown', 'Unknown')], max_length=22)),
-                ('raw_state', models.CharField(blank=True, max_length=60)),
-                ('started_at', models.DateTimeField(null=True)),
-                ('ordinal', models.PositiveSmallIntegerField(default=0)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('num_events_imported', models.BigIntegerField(null=True)),
-                ('requested_at', models.DateTimeField(null=True)),
-                ('mixpanel_run_id', models.CharField(blank=True, max_length=100)),
-                ('is_gap', models.BooleanField(default=False)),
-                ('note', models.TextField(blank=True)),
-                ('raw', models.JSONField(default=dict)),
-                ('at', models.DateTimeField()),
-                ('seen_at', models.DateTimeField()),
-                ('job', models.OneToOneField(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='import_run', to='jobs.job')),
-                ('warehouse_import', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='warehouse.warehouseimport')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("running", "Running"),
+                            ("succeeded", "Succeeded"),
+                            ("succeeded_with_errors", "Succeeded with errors"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                            ("paused", "Paused"),
+                            ("unknown", "Unknown"),
+                        ],
+                        max_length=22,
+                    ),
+                ),
+                ("raw_state", models.CharField(blank=True, max_length=60)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("ordinal", models.PositiveSmallIntegerField(default=0)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("num_events_imported", models.BigIntegerField(null=True)),
+                ("requested_at", models.DateTimeField(null=True)),
+                ("mixpanel_run_id", models.CharField(blank=True, max_length=100)),
+                ("is_gap", models.BooleanField(default=False)),
+                ("note", models.TextField(blank=True)),
+                ("raw", models.JSONField(default=dict)),
+                ("at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
+                (
+                    "job",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="import_run",
+                        to="jobs.job",
+                    ),
+                ),
+                (
+                    "warehouse_import",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="runs",
+                        to="warehouse.warehouseimport",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-at', '-id'],
-                'indexes': [models.Index(fields=['warehouse_import', '-at', '-id'], name='warehouse_run_newest'), models.Index(fields=['state', '-at'], name='warehouse_run_state')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('is_gap', False), ('started_at__isnull', False)), fields=('warehouse_import', 'started_at', 'ordinal'), name='warehouse_run_once')],
+                "ordering": ["-at", "-id"],
+                "indexes": [
+                    models.Index(
+                        fields=["warehouse_import", "-at", "-id"],
+                        name="warehouse_run_newest",
+                    ),
+                    models.Index(fields=["state", "-at"], name="warehouse_run_state"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(
+                            ("is_gap", False), ("started_at__isnull", False)
+                        ),
+                        fields=("warehouse_import", "started_at", "ordinal"),
+                        name="warehouse_run_once",
+                    )
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='warehousesource',
-            constraint=models.UniqueConstraint(condition=models.Q(('adopted', False), ('presence__in', ['pending', 'active'])), fields=('project', 'name'), name='warehouse_source_name_once', violation_error_message='This project has a warehouse with that name.'),
+            model_name="warehousesource",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("adopted", False), ("presence__in", ["pending", "active"])
+                ),
+                fields=("project", "name"),
+                name="warehouse_source_name_once",
+                violation_error_message="This project has a warehouse with that name.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='warehousesource',
-            constraint=models.UniqueConstraint(condition=models.Q(('mixpanel_id__isnull', False)), fields=('project', 'mixpanel_id'), name='warehouse_source_mixpanel_id_once', violation_error_message='This warehouse is managed here already.'),
+            model_name="warehousesource",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("mixpanel_id__isnull", False)),
+                fields=("project", "mixpanel_id"),
+                name="warehouse_source_mixpanel_id_once",
+                violation_error_message="This warehouse is managed here already.",
+            ),
         ),
         migrations.AddIndex(
-            model_name='warehouseimport',
-            index=models.Index(fields=['project', 'presence', '-id'], name='warehouse_newest'),
+            model_name="warehouseimport",
+            index=models.Index(
+                fields=["project", "presence", "-id"], name="warehouse_newest"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='warehouseimport',
-            constraint=models.UniqueConstraint(condition=models.Q(('presence__in', ['pending', 'active', 'deleting', 'missing'])), fields=('project', 'name'), name='warehouse_import_name_once', violation_error_message='This project has an import with that name.'),
+            model_name="warehouseimport",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(
+                    ("presence__in", ["pending", "active", "deleting", "missing"])
+                ),
+                fields=("project", "name"),
+                name="warehouse_import_name_once",
+                violation_error_message="This project has an import with that name.",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='warehouseimport',
-            constraint=models.UniqueConstraint(condition=models.Q(('mixpanel_id__isnull', False)), fields=('project', 'mixpanel_id'), name='warehouse_import_mixpanel_id_once', violation_error_message='This import is managed here already.'),
+            model_name="warehouseimport",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("mixpanel_id__isnull", False)),
+                fields=("project", "mixpanel_id"),
+                name="warehouse_import_mixpanel_id_once",
+                violation_error_message="This import is managed here already.",
+            ),
         ),
     ]
