@@ -515,7 +515,21 @@ def rescue(job: Job) -> bool:
     except Fenced:
         return False
     log.warning("job %s lost its worker %s; now %s", job.pk, job.worker, state)
+    if state == State.DEAD:
+        _tell_dead(job)
     return True
+
+
+def _tell_dead(job: Job) -> None:
+    """Let the row that the job was for say that nothing comes of it any more."""
+    task = registry.task(job.task)
+    try:
+        plan = task.plan(job) if task else None
+        if plan and plan.follow:
+            plan.follow(State.DEAD)
+    except Exception:
+        # Making the plan may be what the workers died of; the others are still rescued.
+        log.exception("the row of job %s was not told", job.pk)
 
 
 def end_overdue_watching() -> int:
