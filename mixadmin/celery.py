@@ -47,7 +47,11 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_hijack_root_logger=False,
     task_default_queue="mixadmin",
-    task_routes={"mixadmin.poll": {"queue": "mixadmin.poll"}},
+    # Each in a queue of its own, so that no backlog of one holds up the others.
+    task_routes={
+        "mixadmin.poll": {"queue": "mixadmin.poll"},
+        "mixadmin.tick": {"queue": "mixadmin.tick"},
+    },
     beat_schedule={
         "tick": {
             "task": "mixadmin.tick",

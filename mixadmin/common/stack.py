@@ -198,7 +198,7 @@ class Stack:
             child(
                 "worker",
                 *(*celery, "worker", "--pool=prefork", f"-c{self._workers}"),
-                *("-Q", "mixadmin,mixadmin.poll", "--loglevel=INFO"),
+                *("-Q", "mixadmin,mixadmin.poll,mixadmin.tick", "--loglevel=INFO"),
                 *("--without-gossip", "--without-mingle"),
                 tier=1,
                 # It finishes the tasks that run and takes no more. One that needs

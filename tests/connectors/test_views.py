@@ -226,7 +226,7 @@ def test_a_failed_run_tells_cause_remedy_and_raw_answer(page, project):
         error_message="no compression specified but gzip detected",
         progress=None,
         num_events_imported=None,
-        raw={"odd": "\ud800"},
+        raw={"odd": "\u202e"},
     )
     shown = page.get(run.get_absolute_url()).text
     assert "The files are gzip, the connector says they are not" in shown
@@ -251,7 +251,7 @@ def test_a_type_that_is_not_known_is_shown_and_not_changed(page, project):
         project=project,
         connector_type="azureExport",
         adopted=True,
-        connector_properties={"container": "x", "odd": ["a", {"b": "\ud800"}]},
+        connector_properties={"container": "x", "odd": ["a", {"b": "\u202e"}]},
         category_properties={"z": None},
         status="stopped",
     )

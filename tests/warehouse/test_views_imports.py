@@ -382,7 +382,7 @@ def test_an_import_of_a_kind_that_cannot_be_created_is_shown_and_controlled(
         kind="quantum",
         mixpanel_id=9,
         adopted=True,
-        table_params={"bad": "\ud800", "list": ["a"], "n": None},
+        table_params={"bad": "\u202e", "list": ["a"], "n": None},
         run_every=7,
     )
     shown = page.get(unknown.get_absolute_url())
@@ -463,7 +463,7 @@ def test_a_failed_run_tells_cause_remedy_and_raw_answer(page, project, owner):
         num_events_imported=None,
         requested_at=timezone.now(),
         job=job,
-        raw={"status": "FAILED", "odd": "\udfff"},
+        raw={"status": "FAILED", "odd": "\u202e"},
     )
     shown = page.get(run.get_absolute_url()).text
     assert "What to do:" in shown
