@@ -82,7 +82,14 @@ def read_options():
 def worker(name):
     """One more worker, that is back at once when it is killed."""
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "mixadmin.celery"]
-    argv = [*celery, "worker", "--pool=prefork", "-c1", "-Q", "mixadmin,mixadmin.poll,mixadmin.tick"]
+    argv = [
+        *celery,
+        "worker",
+        "--pool=prefork",
+        "-c1",
+        "-Q",
+        "mixadmin,mixadmin.poll,mixadmin.tick",
+    ]
     argv += ["--without-gossip", "--without-mingle"]
     environ = dict(os.environ)
     return Child(name, argv, environ, cwd=BASE_DIR, stop_signal=signal.SIGKILL)
