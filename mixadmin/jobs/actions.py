@@ -16,7 +16,7 @@ from mixadmin.common.errors import Refused
 
 from . import registry
 from .models import Attempt, Job, Poll
-from .runner import GONE, Fenced, move
+from .runner import GONE, Fenced, move, tell_target
 from .times import TIMES
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def retry_job(*, job: Job, actor: User | None) -> Job:
                 ended_at=None,
                 dismissed=False,
             )
-            _tell_target(job)
+            tell_target(job)
     else:
         raise Refused(
             f"A job that is {job.get_state_display().lower()} cannot be tried again.",
@@ -119,7 +119,7 @@ def cancel_job(*, job: Job, actor: User | None) -> Job:
         )
     with transaction.atomic():
         _move(job, Job.State.CANCELLED)
-        _tell_target(job)
+        tell_target(job)
         record(actor=actor, verb="cancelled", target=job, project_id=job.project_id)
     return job
 
@@ -149,7 +149,7 @@ def decide_job(
     elif choice == "give_up":
         with transaction.atomic():
             _move(job, Job.State.CANCELLED, decision={})
-            _tell_target(job)
+            tell_target(job)
     else:
         raise Refused("Choose adopt, again or give_up.", code="unknown_choice")
     record(
@@ -192,17 +192,6 @@ def dismiss_job(*, job: Job, actor: User | None) -> Job:
     job.dismissed = True
     record(actor=actor, verb="dismissed", target=job, project_id=job.project_id)
     return job
-
-
-def _tell_target(job: Job) -> None:
-    """Let the row that the job is for know that it ended, or goes on again."""
-    try:
-        plan = _plan(job)
-    except Refused:
-        # The row is gone, so there is nobody to tell.
-        return
-    if plan.follow:
-        plan.follow(job.state)
 
 
 def _plan(job: Job) -> registry.Plan:

@@ -448,8 +448,22 @@ def _fail(job: Job, plan: Plan | None, kind: str, message: str, raw: str = "") -
             error_message=message,
             error_raw=raw,
         )
-        if plan and plan.follow:
+        if plan is None:
+            tell_target(job)
+        elif plan.follow:
             plan.follow(State.FAILED)
+
+
+def tell_target(job: Job) -> None:
+    """Let the row that a job is for know that it ended, or goes on again."""
+    task = registry.task(job.task)
+    try:
+        plan = task.plan(job) if task else None
+    except (Refused, ValidationError, ObjectDoesNotExist):
+        # The row is gone, so there is nobody to tell.
+        return
+    if plan and plan.follow:
+        plan.follow(job.state)
 
 
 def _wait(job: Job, wait: Wait, **told: str) -> None:
@@ -516,20 +530,13 @@ def rescue(job: Job) -> bool:
         return False
     log.warning("job %s lost its worker %s; now %s", job.pk, job.worker, state)
     if state == State.DEAD:
-        _tell_dead(job)
+        try:
+            tell_target(job)
+        except Exception:
+            # Making the plan may be what the workers died of; the others are still
+            # rescued.
+            log.exception("the row of job %s was not told", job.pk)
     return True
-
-
-def _tell_dead(job: Job) -> None:
-    """Let the row that the job was for say that nothing comes of it any more."""
-    task = registry.task(job.task)
-    try:
-        plan = task.plan(job) if task else None
-        if plan and plan.follow:
-            plan.follow(State.DEAD)
-    except Exception:
-        # Making the plan may be what the workers died of; the others are still rescued.
-        log.exception("the row of job %s was not told", job.pk)
 
 
 def end_overdue_watching() -> int:
@@ -538,8 +545,9 @@ def end_overdue_watching() -> int:
     ended = 0
     for job in overdue[:500]:
         message = "The run was accepted, but its end was not seen within a day."
-        with suppress(Fenced):
+        with suppress(Fenced), transaction.atomic():
             move(job, State.FAILED, error_kind="run_unseen", error_message=message)
+            tell_target(job)
             ended += 1
     return ended
 

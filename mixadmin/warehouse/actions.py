@@ -830,8 +830,11 @@ def plan_run_import(job: Job) -> Plan:
 
 def _follow_run(job: Job, row: WarehouseImport, state: str) -> None:
     """The run that was asked for is there as long as its job may bring it about."""
-    ImportRun.objects.filter(job=job, started_at=None).delete()
+    runs = ImportRun.objects.filter(job=job)
+    runs.filter(started_at=None).delete()
     if state == Job.State.QUEUED:
+        # A run that it brought about before stays as it is; the job is for another now.
+        runs.update(job=None)
         now = db_now()
         ImportRun.objects.create(
             warehouse_import=row,

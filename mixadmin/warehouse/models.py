@@ -105,7 +105,8 @@ class WarehouseImport(models.Model):
         WarehouseSource,
         null=True,
         blank=True,
-        on_delete=models.PROTECT,
+        # Not while an import is left, but together with it when the project goes.
+        on_delete=models.RESTRICT,
         related_name="imports",
     )
     # Ours: imports have no name at Mixpanel.

@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Max, Q, QuerySet
 
 from mixadmin.common import history
 from mixadmin.common.clock import db_now
 from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
 from mixadmin.jobs.actions import finish_polling
+from mixadmin.jobs.models import Job
 from mixadmin.jobs.polls import count_call
 from mixadmin.jobs.registry import poller
 from mixadmin.jobs.times import TIMES
@@ -30,6 +32,12 @@ from .sync_modes import SYNC_MODES
 SOURCES_EVERY = 600.0
 # Even without a sign of news a history is read this often: 30 hourly runs are kept.
 HISTORY_EVERY = timedelta(hours=6)
+
+# The states of a job in which the run that it asks for may be going on.
+MAY_HAVE_STARTED = (*Job.UNSETTLED, Job.State.POLLING)
+NEVER_SHOWN = "Mixpanel accepted the request, but its history shows no such run."
+LEFT = "Mixpanel's history no longer holds this run, and its end was not seen."
+IMPORT_GONE = "The import is no longer at Mixpanel, so the end of its run is not known."
 
 
 @poller(POLL)
@@ -51,6 +59,7 @@ def poll(project_id: int) -> bool:
         busy = False
         for row in _wanting_history(project, fresh):
             busy = _poll_history(client, row) or busy
+    _end_runs_of_gone_imports(project)
     return busy
 
 
@@ -191,7 +200,6 @@ def record_history(
     """Store what a history says, once each. Returns whether more is to come soon."""
     starts = [run.started_at for run in runs]
     oldest = min((s for s in starts if s is not None), default=None)
-    ended: list[ImportRun] = []
     with transaction.atomic():
         # One poll at a time writes the runs of an import, on every database.
         WarehouseImport.objects.filter(pk=row.pk).update(history_at=now)
@@ -207,10 +215,10 @@ def record_history(
         )
         if missed := history.gap(starts, newest):
             _record_gap(row, *missed, now=now)
-        asked = list(row.runs.filter(started_at=None, requested_at__isnull=False))
-        asked.sort(key=lambda run: run.requested_at or now)
+        asked = list(_asked(row))
         counted = Counter(start for start, _ in stored if start is not None)
         placed = zip(history.keys(starts, counted), runs, strict=True)
+        news = False
         for key, run in sorted(
             (pair for pair in placed if pair[0] is not None),
             key=lambda pair: pair[0] or (now, 0),
@@ -221,22 +229,34 @@ def record_history(
                 known = _take_asked(asked, key[0]) or ImportRun(warehouse_import=row)
             was_open = known.pk is None or known.state in UNFINISHED_RUN
             _write(known, key, run, now)
-            if known.state not in UNFINISHED_RUN and was_open:
-                ended.append(known)
-        ended += _give_up_unseen(asked, now)
-    for run_row in ended:
-        _tell_job(run_row)
-    open_runs = row.runs.filter(state__in=UNFINISHED_RUN).exists()
-    if ended and not open_runs:
-        WarehouseImport.objects.filter(pk=row.pk).update(watch_until=None)
+            news = news or (was_open and known.state not in UNFINISHED_RUN)
+        news = bool(_give_up_unseen(row, now)) or news
+        open_runs = row.runs.unfinished().exists()
+        if news and not open_runs:
+            WarehouseImport.objects.filter(pk=row.pk).update(watch_until=None)
+    _tell_jobs(row.runs.all())
+    if news and not open_runs:
         return False
     return open_runs or bool(row.watch_until and row.watch_until > now)
 
 
+def _asked(row: WarehouseImport) -> QuerySet[ImportRun]:
+    """Requests whose run is not seen yet, in the order in which they were sent.
+
+    One whose job still waits to be sent is not among them: it started nothing.
+    """
+    return (
+        row.runs.filter(started_at=None, job__state__in=MAY_HAVE_STARTED)
+        .annotate(sent_at=Max("job__attempts__started_at"))
+        .exclude(sent_at=None)
+        .order_by("sent_at", "pk")
+    )
+
+
 def _take_asked(asked: list[ImportRun], start: datetime) -> ImportRun | None:
-    """The request that this run answers: the oldest one made before it started."""
+    """The request that this run answers: the oldest one sent before it started."""
     for run in asked:
-        if run.requested_at and start >= run.requested_at - SKEW:
+        if start >= run.sent_at - SKEW:  # type: ignore[attr-defined]
             asked.remove(run)
             return run
     return None
@@ -274,27 +294,52 @@ def _record_gap(
     )
 
 
-def _give_up_unseen(asked: list[ImportRun], now: datetime) -> list[ImportRun]:
-    """Requests that Mixpanel accepted long ago, and whose run it never showed."""
-    given_up = []
-    for run in asked:
-        since = run.requested_at or now
-        if now - since < timedelta(seconds=TIMES.run_unseen):
-            continue
-        run.state = RunState.UNKNOWN
-        run.note = "Mixpanel accepted the request, but its history shows no such run."
-        run.save(update_fields=["state", "note"])
-        given_up.append(run)
-    return given_up
+def _give_up_unseen(row: WarehouseImport, now: datetime) -> int:
+    """End what Mixpanel's history should show and does not. Returns how many.
+
+    A run that left it before its end was seen, and a request that Mixpanel accepted
+    long ago.
+    """
+    long_ago = now - timedelta(seconds=TIMES.run_unseen)
+    started = row.runs.unfinished().filter(started_at__isnull=False)
+    accepted = row.runs.unfinished().filter(
+        started_at=None, job__state=Job.State.POLLING
+    )
+    left = started.filter(seen_at__lt=long_ago)
+    never = accepted.exclude(job__attempts__started_at__gte=long_ago)
+    given_up = left.update(state=RunState.UNKNOWN, note=LEFT)
+    return given_up + never.update(state=RunState.UNKNOWN, note=NEVER_SHOWN)
 
 
-def _tell_job(run: ImportRun) -> None:
-    if run.job_id is None:
-        return
+def _end_runs_of_gone_imports(project: Project) -> None:
+    """Nobody is asked any more about the runs of an import that is not there."""
+    gone = ImportRun.objects.filter(
+        warehouse_import__project=project,
+        warehouse_import__presence__in=(Presence.MISSING, Presence.DELETED),
+    )
+    gone.unfinished().exclude(job__state__in=Job.RUNNABLE).update(
+        state=RunState.UNKNOWN, note=IMPORT_GONE
+    )
+    _tell_jobs(gone)
+
+
+def _tell_jobs(runs: QuerySet[ImportRun]) -> None:
+    """End the jobs that watch a run which has ended.
+
+    Asked of the rows and not of what was just changed: a run may end before its job
+    knows that it was started, and a poll may die before it tells.
+    """
+    ended = runs.filter(job__state=Job.State.POLLING).exclude(state__in=UNFINISHED_RUN)
+    for run in ended:
+        assert run.job_id is not None
+        _tell_job(run, run.job_id)
+
+
+def _tell_job(run: ImportRun, job_id: UUID) -> None:
     succeeded = run.state == RunState.SUCCEEDED
     word = run.get_state_display().lower()
     finish_polling(
-        job_id=run.job_id,
+        job_id=job_id,
         succeeded=succeeded,
         result={
             "run": run.pk,
