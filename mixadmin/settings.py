@@ -9,19 +9,27 @@ import math
 import os
 import sys
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import dj_database_url
 
-from mixadmin.common.local import broker_url, data_dir, read_env_file
+from mixadmin.common.local import (
+    SANDBOX_ENV,
+    broker_url,
+    data_dir,
+    read_env_file,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Where this installation keeps its own files: database, broker socket, made keys.
 DATA_DIR = data_dir()
 # Keys made for an installation on one machine (`make demo`); the environment wins.
 LOCAL_ENV = read_env_file(DATA_DIR / "local.env")
+# Where the sandbox of this installation is, so that commands beside it talk to it too.
+LOCAL_ENV |= read_env_file(DATA_DIR / SANDBOX_ENV)
 
 
 def env(name: str, default: str = "") -> str:
@@ -72,6 +80,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
+    "axes",
     "django_htmx",
     "django_filters",
     "rest_framework",
@@ -103,6 +112,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "mixadmin.urls"
@@ -141,6 +151,21 @@ DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+# Guessing ends after ten wrong passwords for one name from one address, for a quarter of
+# an hour. Another address can still sign in: nobody can lock somebody else out.
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+AXES_LOCKOUT_CALLABLE = "mixadmin.accounts.lockout.answer"
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "dashboard:home"
 LOGOUT_REDIRECT_URL = "accounts:sign_in"
