@@ -62,7 +62,8 @@ class Connector(models.Model):
                 fields=["project", "label"],
                 name="connectors_label_once",
                 condition=Q(
-                    presence__in=["pending", "active", "deleting"], adopted=False
+                    presence__in=["pending", "active", "deleting", "missing"],
+                    adopted=False,
                 ),
                 violation_error_message="This project has a connector with that label.",
             ),

@@ -16,7 +16,7 @@ from mixadmin.jobs.registry import poller
 from mixadmin.mixpanel import connectors as wire
 from mixadmin.mixpanel.errors import NotAllowed, NotFound
 from mixadmin.projects.models import Project, RemoteObject
-from mixadmin.projects.observing import absences, remember_unmanaged
+from mixadmin.projects.observing import note_presence, remember_unmanaged
 from mixadmin.service_accounts.clients import client_for
 
 from .actions import POLL
@@ -70,11 +70,9 @@ def observe(
             changes["failure_message"] = item.failure_message
         if item.raw != row.raw:
             changes["raw"] = item.raw
-        if row.absent_since or row.presence == Presence.MISSING:
-            changes |= {"absent_since": None, "presence": Presence.ACTIVE}
         if changes:
             Connector.objects.filter(pk=row.pk).update(observed_at=asked_at, **changes)
-    absences(rows.values(), {item.id for item in found}, asked_at)
+    note_presence(rows.values(), {item.id for item in found}, asked_at)
     remember_unmanaged(
         project,
         RemoteObject.Kind.CONNECTOR,

@@ -88,17 +88,22 @@ def retry_job(*, job: Job, actor: User | None) -> Job:
             raise Refused("This job has moved on in the meantime.", code="moved_on")
     elif job.state in (Job.State.FAILED, Job.State.DEAD):
         now = db_now()
-        with transaction.atomic():
-            _move(
-                job,
-                Job.State.QUEUED,
-                run_after=now,
-                deadline_at=now + timedelta(seconds=TIMES.give_up),
-                recoveries=0,
-                ended_at=None,
-                dismissed=False,
-            )
-            tell_target(job)
+        try:
+            with transaction.atomic():
+                _move(
+                    job,
+                    Job.State.QUEUED,
+                    run_after=now,
+                    deadline_at=now + timedelta(seconds=TIMES.give_up),
+                    recoveries=0,
+                    ended_at=None,
+                    dismissed=False,
+                )
+                tell_target(job)
+        except IntegrityError:
+            raise Refused(
+                "Its name was taken by another one in the meantime.", code="taken"
+            ) from None
     else:
         raise Refused(
             f"A job that is {job.get_state_display().lower()} cannot be tried again.",

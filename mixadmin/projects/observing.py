@@ -13,22 +13,28 @@ from mixadmin.jobs.times import TIMES
 from .models import Project, RemoteObject
 
 
-def absences(rows: Iterable[Any], seen: Collection[Any], now: datetime) -> None:
-    """Mark rows as gone when two lists, some time apart, did not hold them.
+def note_presence(rows: Iterable[Any], seen: Collection[Any], now: datetime) -> None:
+    """Mark rows as gone when two lists, some time apart, did not hold them; and as
+    there again when one does.
 
     One list may leave something out; a row that was created after it was asked for is
     not in it either.
     """
     for row in rows:
-        if row.mixpanel_id in seen or row.presence != Presence.ACTIVE:
-            continue
         if row.observed_at and row.observed_at > now:
             continue
-        mine = type(row).objects.filter(pk=row.pk, presence=Presence.ACTIVE)
-        if row.absent_since is None:
-            mine.update(absent_since=now)
-        elif now - row.absent_since >= timedelta(seconds=TIMES.absence):
-            mine.update(presence=Presence.MISSING)
+        mine = type(row).objects.filter(pk=row.pk)
+        if row.mixpanel_id in seen:
+            if row.absent_since:
+                mine.update(absent_since=None)
+            if row.presence == Presence.MISSING:
+                mine.filter(presence=Presence.MISSING).update(presence=Presence.ACTIVE)
+        elif row.presence == Presence.ACTIVE:
+            here = mine.filter(presence=Presence.ACTIVE)
+            if row.absent_since is None:
+                here.update(absent_since=now)
+            elif now - row.absent_since >= timedelta(seconds=TIMES.absence):
+                here.update(presence=Presence.MISSING)
 
 
 def remember_unmanaged(

@@ -26,13 +26,14 @@ from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import warehouse as wire
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import NotFound
+from mixadmin.mixpanel.reading import Mismatch
 from mixadmin.projects import access
 from mixadmin.projects.models import Project, RemoteObject
 from mixadmin.projects.observing import unless_success
 from mixadmin.service_accounts.clients import for_job
 
 from . import databricks
-from .kinds import WAREHOUSES, check_source, nanoseconds
+from .kinds import WAREHOUSES, check_source, frequency_label, nanoseconds
 from .models import ImportRun, WarehouseImport, WarehouseSource
 from .sync_modes import check_databricks_params, check_run_every, effective_run_every
 
@@ -168,7 +169,8 @@ def forget_source(*, source: WarehouseSource, actor: User | None) -> None:
         raise Refused(f"The import {used.name} still uses it.", code="in_use")
     with transaction.atomic():
         record(actor=actor, verb="forgot", target=source)
-        WarehouseSource.objects.filter(pk=source.pk).update(presence=Presence.DELETED)
+        # Without its id: should it be there after all, it can be adopted.
+        _set(source, presence=Presence.DELETED, mixpanel_id=None)
 
 
 # --- Imports --------------------------------------------------------------------------
@@ -336,7 +338,7 @@ def _patch(
     access.require(actor, warehouse_import.project)
     _require_active(warehouse_import)
     changes = {
-        name: [str(getattr(warehouse_import, name)), str(value)]
+        name: [_shown(name, getattr(warehouse_import, name)), _shown(name, value)]
         for name, value in wanted.items()
     }
     title = f"{words} import {warehouse_import.name}"
@@ -344,6 +346,10 @@ def _patch(
         verb = f"asked to {words.lower()}"
         record(actor=actor, verb=verb, target=warehouse_import, changes=changes)
         return _enqueue(warehouse_import, actor, "patch_import", title, wanted)
+
+
+def _shown(name: str, value: Any) -> str:
+    return frequency_label(value) if name == "run_every" else str(value)
 
 
 def run_import(*, warehouse_import: WarehouseImport, actor: User | None) -> Job:
@@ -418,9 +424,10 @@ def forget_import(*, warehouse_import: WarehouseImport, actor: User | None) -> N
     _require_forgettable(warehouse_import)
     with transaction.atomic():
         record(actor=actor, verb="forgot", target=warehouse_import)
-        WarehouseImport.objects.filter(pk=warehouse_import.pk).update(
-            presence=Presence.DELETED
-        )
+        _set(warehouse_import, presence=Presence.DELETED, mixpanel_id=None)
+
+
+FROM_MIXPANEL = ("warehouse_type", "kind", "sync_mode", "table_params")
 
 
 def adopt(
@@ -449,8 +456,15 @@ def adopt(
     with transaction.atomic():
         for kind, make in makers:
             for remote in (r for r in remote_objects if r.kind == kind):
-                row = make(remote)
-                row.full_clean()
+                try:
+                    row = make(remote)
+                except Mismatch as error:
+                    raise Refused(
+                        f"Mixpanel's answer about {remote} cannot be read: {error}.",
+                        code="unreadable",
+                    ) from None
+                # What Mixpanel says is taken as it is, also where it says nothing.
+                row.full_clean(exclude=FROM_MIXPANEL)
                 row.save()
                 record(actor=actor, verb="adopted", target=row)
                 rows.append(row)
@@ -767,12 +781,15 @@ def plan_patch_import(job: Job) -> Plan:
 
     def save(changed: wire.WarehouseImport) -> dict[str, Any]:
         ours = {k: v for k, v in wanted.items() if k == "databricks_params"}
+        if "paused" in wanted or not changed.paused:
+            ours["paused_elsewhere"] = False
+        elif not row.paused:
+            ours["paused_elsewhere"] = True
+        # What was dispatched is left to the poll, which then asks for the history.
         _set(
             row,
             paused=changed.paused,
-            paused_elsewhere=False,
             run_every=changed.run_every,
-            last_dispatch_at=changed.last_dispatch_at,
             raw=changed.raw,
             observed_at=db_now(),
             **ours,

@@ -3,7 +3,7 @@ from datetime import timedelta
 from typing import Any, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Q
 from django.urls import reverse
 
 from mixadmin.common.crypto import CannotDecrypt, SecretJSONField
@@ -54,7 +54,10 @@ class WarehouseSource(models.Model):
             models.UniqueConstraint(
                 fields=["project", "name"],
                 name="warehouse_source_name_once",
-                condition=Q(presence__in=["pending", "active"], adopted=False),
+                condition=Q(
+                    presence__in=["pending", "active", "deleting", "missing"],
+                    adopted=False,
+                ),
                 violation_error_message="This project has a warehouse with that name.",
             ),
             models.UniqueConstraint(
@@ -132,9 +135,12 @@ class WarehouseImport(models.Model):
     last_dispatch_at = models.DateTimeField(null=True, blank=True)
     raw = models.JSONField(default=dict, blank=True)
     observed_at = models.DateTimeField(null=True, blank=True)
+    # When an adopted import itself was asked for what the list leaves out.
+    details_at = models.DateTimeField(null=True, blank=True)
     absent_since = models.DateTimeField(null=True, blank=True)
     # The history is asked for until then even when the list shows nothing new.
     watch_until = models.DateTimeField(null=True, blank=True)
+    # None also when it is to be asked for anew.
     history_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -220,8 +226,8 @@ class WarehouseImport(models.Model):
         """When it dies unless it runs; None for other sync modes."""
         if self.sync_mode != "mirror_mode" or self.source is None:
             return None
-        succeeded = self.runs.filter(state=RunState.SUCCEEDED).order_by("-ended_at")
-        last = succeeded.values_list("ended_at", flat=True).first()
+        succeeded = self.runs.filter(state=RunState.SUCCEEDED)
+        last = succeeded.aggregate(last=Max("ended_at"))["last"]
         return mirror_deadline(self.source.warehouse_type, last)
 
 

@@ -1,14 +1,16 @@
 """Keeping our rows like Mixpanel's, and its run history for ever."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import Max, Q, QuerySet
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
+from mixadmin.audit.actions import record
 from mixadmin.common import history
 from mixadmin.common.clock import db_now
 from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
@@ -20,11 +22,11 @@ from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import warehouse as wire
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.projects.models import Project, RemoteObject
-from mixadmin.projects.observing import absences, remember_unmanaged
+from mixadmin.projects.observing import note_presence, remember_unmanaged
 from mixadmin.service_accounts.clients import client_for
 
 from .actions import POLL, SKEW, observed_fields, table_name
-from .kinds import KINDS
+from .kinds import KINDS, frequency_label
 from .models import ImportRun, WarehouseImport, WarehouseSource
 from .sync_modes import SYNC_MODES
 
@@ -55,9 +57,9 @@ def poll(project_id: int) -> bool:
             Project.objects.filter(pk=project_id).update(inventory_at=now)
         count_call(project_id)
         asked_at = db_now()
-        fresh = observe_imports(project, client.warehouse.list_imports(), asked_at)
+        observe_imports(project, client.warehouse.list_imports(), asked_at)
         busy = False
-        for row in _wanting_history(project, fresh):
+        for row in _wanting_history(project):
             busy = _poll_history(client, row) or busy
     _end_runs_of_gone_imports(project)
     return busy
@@ -81,13 +83,11 @@ def observe_sources(
         changes: dict[str, Any] = {}
         if row.raw != source.raw:
             changes["raw"] = source.raw
-        if source.name and source.name != row.name:
-            changes["name"] = source.name
-        if row.absent_since or row.presence == Presence.MISSING:
-            changes |= {"absent_since": None, "presence": Presence.ACTIVE}
         if changes:
             WarehouseSource.objects.filter(pk=row.pk).update(observed_at=now, **changes)
-    absences(rows.values(), seen, now)
+        if source.name and source.name != row.name:
+            _take_name(row, source.name[:255])
+    note_presence(rows.values(), seen, now)
     remember_unmanaged(
         project,
         RemoteObject.Kind.SOURCE,
@@ -97,10 +97,16 @@ def observe_sources(
     )
 
 
+def _take_name(row: WarehouseSource, name: str) -> None:
+    """Call it as Mixpanel does, unless another one is called so here."""
+    with suppress(IntegrityError), transaction.atomic():
+        WarehouseSource.objects.filter(pk=row.pk).update(name=name)
+
+
 def observe_imports(
     project: Project, found: Sequence[wire.WarehouseImport], asked_at: datetime
-) -> set[int]:
-    """Take over what the list of imports says. Returns those with news of a run.
+) -> None:
+    """Take over what the list of imports says.
 
     Answers that were asked for before our own last change are not believed about it.
     """
@@ -113,21 +119,15 @@ def observe_imports(
         )
     }
     listed = [item for item in found if not item.is_deleted]
-    fresh: set[int] = set()
     for item in listed:
         row = rows.get(item.id)
-        if row is None:
+        if row is None or (row.observed_at and row.observed_at > asked_at):
             continue
-        if item.last_dispatch_at != row.last_dispatch_at:
-            fresh.add(row.pk)
-        if row.observed_at and row.observed_at > asked_at:
-            continue
-        changes = _news(row, item)
-        if changes:
-            WarehouseImport.objects.filter(
-                Q(observed_at=None) | Q(observed_at__lte=asked_at), pk=row.pk
-            ).update(observed_at=asked_at, **changes)
-    absences(rows.values(), {item.id for item in listed}, asked_at)
+        if row.source_id is None and item.source_id is not None:
+            _find_source(row, item.source_id)
+        if changes := _news(row, item, asked_at):
+            _take_over(row, changes, asked_at)
+    note_presence(rows.values(), {item.id for item in listed}, asked_at)
     remember_unmanaged(
         project,
         RemoteObject.Kind.IMPORT,
@@ -135,24 +135,59 @@ def observe_imports(
         asked_at,
         managed=WarehouseImport.objects.all(),
     )
-    return fresh
 
 
-def _news(row: WarehouseImport, item: wire.WarehouseImport) -> dict[str, Any]:
+def _find_source(row: WarehouseImport, source_id: int) -> None:
+    """An import may have been adopted before its warehouse was."""
+    here = WarehouseSource.objects.filter(project=row.project_id, mixpanel_id=source_id)
+    WarehouseImport.objects.filter(pk=row.pk, source=None).update(
+        source=here.values("pk")[:1]
+    )
+
+
+def _news(
+    row: WarehouseImport, item: wire.WarehouseImport, asked_at: datetime
+) -> dict[str, Any]:
     theirs = observed_fields(item)
-    if item.databricks_params is None:
-        theirs.pop("databricks_params", None)
-    elif not row.adopted:
+    if not row.adopted:
         # Ours is what was sent; how Mixpanel's differs is told from `raw`.
-        theirs.pop("databricks_params")
+        theirs.pop("databricks_params", None)
     # The list leaves out the columns; what the import itself told is kept.
     theirs["raw"] = {**row.raw, **item.raw}
     changes = {k: v for k, v in theirs.items() if getattr(row, k) != v}
-    if "paused" in changes:
-        changes["paused_elsewhere"] = item.paused
-    if row.absent_since or row.presence == Presence.MISSING:
-        changes |= {"absent_since": None, "presence": Presence.ACTIVE}
+    if "last_dispatch_at" in changes:
+        # A run was sent off. Its history shows it a little later, and is asked until
+        # it does.
+        watch = asked_at + timedelta(seconds=TIMES.run_window / 3)
+        changes["watch_until"] = max(watch, row.watch_until or watch)
+        changes["history_at"] = None
     return changes
+
+
+def _take_over(
+    row: WarehouseImport, changes: dict[str, Any], asked_at: datetime
+) -> None:
+    """Write what is new, and who caused it: a job of ours, or somebody elsewhere."""
+    words: dict[str, Callable[[Any], str]] = {
+        "paused": str,
+        "run_every": frequency_label,
+    }
+    told = {
+        name: [word(getattr(row, name)), word(changes[name])]
+        for name, word in words.items()
+        if name in changes
+    }
+    patches = Job.objects.for_target(row).filter(task="warehouse.patch_import")
+    elsewhere = bool(told) and not patches.unfinished().exists()
+    if elsewhere and "paused" in changes:
+        changes["paused_elsewhere"] = changes["paused"]
+    with transaction.atomic():
+        taken = WarehouseImport.objects.filter(
+            Q(observed_at=None) | Q(observed_at__lte=asked_at), pk=row.pk
+        ).update(observed_at=asked_at, **changes)
+        if taken and elsewhere:
+            verb = "changed in Mixpanel"
+            record(actor=None, verb=verb, target=row, changes=told)
 
 
 def _summary(item: wire.WarehouseImport) -> str:
@@ -162,14 +197,14 @@ def _summary(item: wire.WarehouseImport) -> str:
     return ", ".join(part for part in (kind, mode or item.sync_mode, table) if part)
 
 
-def _wanting_history(project: Project, fresh: Iterable[int]) -> list[WarehouseImport]:
+def _wanting_history(project: Project) -> list[WarehouseImport]:
     now = db_now()
+    going_on = ImportRun.objects.unfinished().filter(warehouse_import=OuterRef("pk"))
     wanted = (
-        Q(pk__in=list(fresh))
-        | Q(watch_until__gt=now)
+        Q(watch_until__gt=now)
         | Q(history_at=None)
         | Q(history_at__lt=now - HISTORY_EVERY)
-        | Q(runs__state__in=UNFINISHED_RUN)
+        | Exists(going_on)
     )
     rows = WarehouseImport.objects.filter(
         wanted,
@@ -178,18 +213,20 @@ def _wanting_history(project: Project, fresh: Iterable[int]) -> list[WarehouseIm
         mixpanel_id__isnull=False,
     )
     # Those that were asked least recently first, should the budget end in between.
-    return list(rows.select_related("source").distinct().order_by("history_at", "pk"))
+    return list(rows.order_by(F("history_at").asc(nulls_first=True), "pk"))
 
 
 def _poll_history(client: MixpanelClient, row: WarehouseImport) -> bool:
     assert row.mixpanel_id is not None
-    count_call(row.project_id)
-    if row.adopted and not row.fields:
+    if row.adopted and row.details_at is None:
+        count_call(row.project_id)
         whole = client.warehouse.get_import(row.mixpanel_id)
         WarehouseImport.objects.filter(pk=row.pk).update(
             fields={k: v for k, v in whole.fields.items() if v is not None},
-            **observed_fields(whole),
+            raw=whole.raw,
+            details_at=db_now(),
         )
+    count_call(row.project_id)
     runs = client.warehouse.history(row.mixpanel_id)
     return record_history(row, runs, db_now())
 

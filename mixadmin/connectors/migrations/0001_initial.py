@@ -140,7 +140,7 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 condition=models.Q(
                     ("adopted", False),
-                    ("presence__in", ["pending", "active", "deleting"]),
+                    ("presence__in", ["pending", "active", "deleting", "missing"]),
                 ),
                 fields=("project", "label"),
                 name="connectors_label_once",

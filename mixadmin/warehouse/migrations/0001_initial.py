@@ -111,6 +111,7 @@ class Migration(migrations.Migration):
                 ("last_dispatch_at", models.DateTimeField(blank=True, null=True)),
                 ("raw", models.JSONField(blank=True, default=dict)),
                 ("observed_at", models.DateTimeField(blank=True, null=True)),
+                ("details_at", models.DateTimeField(blank=True, null=True)),
                 ("absent_since", models.DateTimeField(blank=True, null=True)),
                 ("watch_until", models.DateTimeField(blank=True, null=True)),
                 ("history_at", models.DateTimeField(blank=True, null=True)),
@@ -220,7 +221,8 @@ class Migration(migrations.Migration):
             model_name="warehousesource",
             constraint=models.UniqueConstraint(
                 condition=models.Q(
-                    ("adopted", False), ("presence__in", ["pending", "active"])
+                    ("adopted", False),
+                    ("presence__in", ["pending", "active", "deleting", "missing"]),
                 ),
                 fields=("project", "name"),
                 name="warehouse_source_name_once",
