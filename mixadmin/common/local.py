@@ -17,6 +17,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 # The kernel takes at most 107 bytes for the path of a unix socket (103 on macOS).
 LONGEST_SOCKET_PATH = 100
 
+# Says that the data directory belongs to a sandbox, and where that is.
+SANDBOX_ENV = "sandbox.env"
+
 HEADER = """\
 # Made for this installation by `python -m mixadmin.common.local`. Keep it: without
 # ENCRYPTION_KEYS the stored secrets cannot be opened. The environment wins over it.

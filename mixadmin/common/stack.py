@@ -19,6 +19,7 @@ from typing import IO, Self
 
 from mixadmin.common.local import (
     BASE_DIR,
+    SANDBOX_ENV,
     broker_socket,
     make_broker_dir,
     make_local_env,
@@ -30,6 +31,10 @@ LOOPBACK = "127.0.0.1"
 
 class AlreadyRunning(Exception):
     """Another supervisor holds the data directory, or a port is taken."""
+
+
+class OfSandbox(Exception):
+    """What is stored is about a sandbox, and was to be taken to the real Mixpanel."""
 
 
 class Stack:
@@ -46,8 +51,8 @@ class Stack:
     env                 laid over the environment of this process; "" unsets a name
     output              takes every line of every child, see Supervisor
 
-    The broker is started only where REDIS_URL is not given. Raises AlreadyRunning and
-    StartFailed.
+    The broker is started only where REDIS_URL is not given. A data directory that was
+    used with a sandbox keeps to it. Raises AlreadyRunning, OfSandbox and StartFailed.
     """
 
     def __init__(
@@ -95,9 +100,11 @@ class Stack:
         local_env = make_local_env(self.data_dir)
         self._lock = lock(self.data_dir)
         try:
+            self._check_sandbox()
             self._port = take_port(self._host, self._port)
             if self._sandbox:
                 self._sandbox_port = take_port(LOOPBACK, self._sandbox_port)
+                self._note_sandbox()
             self._supervisor = Supervisor(
                 self._children(self._environment(), local_env), output=self._output
             )
@@ -170,6 +177,30 @@ class Stack:
         finally:
             self._signals.close()
 
+    def _check_sandbox(self) -> None:
+        path = self.data_dir / SANDBOX_ENV
+        told = {**os.environ, **self._env}.get("MIXPANEL_APP_URL")
+        if path.exists() and not (self._sandbox or told):
+            raise OfSandbox(
+                f"{self.data_dir} holds the projects of a sandbox. Real ones belong "
+                "elsewhere: set MIXADMIN_DATA_DIR to another directory, as in "
+                "make run MIXADMIN_DATA_DIR=var/mine, or move this one away."
+            )
+
+    def _note_sandbox(self) -> None:
+        """Let commands that are started by hand find the sandbox."""
+        path = self.data_dir / SANDBOX_ENV
+        new = path.with_suffix(".new")
+        urls = self._sandbox_urls().items()
+        new.write_text("".join(f"{name}={url}\n" for name, url in urls))
+        new.replace(path)
+
+    def _sandbox_urls(self) -> dict[str, str]:
+        return {
+            "MIXPANEL_APP_URL": f"{self.sandbox_url}/{{region}}/api/app",
+            "MIXPANEL_INGESTION_URL": f"{self.sandbox_url}/{{region}}",
+        }
+
     def _environment(self) -> dict[str, str]:
         merged = {
             **os.environ,
@@ -179,8 +210,7 @@ class Stack:
             "MIXADMIN_DATA_DIR": str(self.data_dir),
         }
         if self._sandbox:
-            merged["MIXPANEL_APP_URL"] = f"{self.sandbox_url}/{{region}}/api/app"
-            merged["MIXPANEL_INGESTION_URL"] = f"{self.sandbox_url}/{{region}}"
+            merged |= self._sandbox_urls()
         return {name: value for name, value in merged.items() if value}
 
     def _children(

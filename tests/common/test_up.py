@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mixadmin.common.local import make_local_env
+from mixadmin.common.local import SANDBOX_ENV, make_local_env, read_env_file
 from mixadmin.common.stack import Stack, broker_answers
 from tests.common.test_supervisor import alive, until
 
@@ -113,6 +113,16 @@ def test_up_goes_on_after_kill_9_refuses_a_second_one_and_leaves_nothing(folder)
     assert processes_on(folder) == []
     names = {line.split(" | ")[0].strip() for line in lines if " | " in line}
     assert names <= {"broker", "migrate", "sandbox", "scheduler", "web", "worker"}
+
+    # What is stored is the sandbox's: Mixpanel must not be asked about it.
+    refused, said, refused_reader = up(folder, "--port", str(free_port()))
+    assert refused.wait(timeout=60) == 1
+    refused_reader.join()
+    assert "holds the projects of a sandbox" in said[-1]
+    assert read_env_file(folder / SANDBOX_ENV) == {
+        "MIXPANEL_APP_URL": f"http://127.0.0.1:{sandbox_port}/{{region}}/api/app",
+        "MIXPANEL_INGESTION_URL": f"http://127.0.0.1:{sandbox_port}/{{region}}",
+    }
 
 
 def test_a_stack_replaces_what_is_killed(tmp_path):

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from mixadmin.common.stack import AlreadyRunning, Stack
+from mixadmin.common.stack import AlreadyRunning, OfSandbox, Stack
 from mixadmin.common.supervisor import StartFailed
 
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"mixadmin is at {stack.url} (Ctrl-C stops it)")
                 self.stdout.flush()
                 stack.wait()
-        except (AlreadyRunning, StartFailed) as error:
+        except (AlreadyRunning, OfSandbox, StartFailed) as error:
             raise CommandError(str(error)) from None
         except KeyboardInterrupt:
             raise CommandError("Stopped before it was ready.", returncode=130) from None

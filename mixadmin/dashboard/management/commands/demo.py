@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from mixadmin.accounts.actions import create_user
 from mixadmin.accounts.models import User
 from mixadmin.common.commands import lines
-from mixadmin.common.stack import AlreadyRunning, Stack
+from mixadmin.common.stack import AlreadyRunning, OfSandbox, Stack
 from mixadmin.common.states import Presence
 from mixadmin.common.supervisor import StartFailed
 from mixadmin.connectors.actions import create_connector
@@ -259,7 +259,7 @@ class Command(BaseCommand):
                     return
                 self.welcome(stack)
                 stack.wait()
-        except (AlreadyRunning, StartFailed) as error:
+        except (AlreadyRunning, OfSandbox, StartFailed) as error:
             raise CommandError(str(error)) from None
         except ValidationError as error:
             raise CommandError("\n".join(lines(error))) from None
@@ -281,17 +281,22 @@ class Command(BaseCommand):
     def fill(self, stack: Stack) -> bool:
         """Do what a new team would do, unless it was done already; wait; print."""
         if not Project.objects.exists():
-            self.stdout.write("Filling a new installation …")
+            self.progress("Filling a new installation: projects, service accounts …")
             user = self.user()
             world = self.world(stack)
             self.register(user, world)
             self.create(user)
+            self.progress("Waiting for the runs to end …")
         else:
-            self.stdout.write("Going on with what is there …")
+            self.progress("Going on with what is there …")
         self.wait(lambda: all(line.found != "…" for line in self.report()))
         report = self.report()
         self.show(report)
         return all(line.is_right for line in report)
+
+    def progress(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
 
     def user(self) -> User:
         user = User.objects.filter(username=USERNAME).first()
@@ -332,6 +337,7 @@ class Command(BaseCommand):
 
     def create(self, user: User) -> None:
         shop = Project.objects.get(region="us")
+        self.progress("Connecting warehouses and buckets …")
         for name, (warehouse_type, connection) in SOURCES.items():
             create_source(
                 project=shop,
@@ -351,6 +357,7 @@ class Command(BaseCommand):
             )
         connected = WarehouseSource.objects.filter(presence=Presence.ACTIVE)
         self.wait(lambda: connected.count() == len(SOURCES))
+        self.progress("Creating imports …")
         for name, entry in IMPORTS.items():
             source, kind, mode, table, fields, frequency, _ = entry
             create_import(
@@ -426,7 +433,7 @@ class Command(BaseCommand):
             )
         jobs = Job.objects.exclude(task="warehouse.run_import")
         report += [
-            Line(str(job.project), "job", job.title, "succeeded", job.state)
+            Line(str(job.project or ""), "job", job.title, "succeeded", job.state)
             for job in jobs.exclude(state__in=Job.RUNNABLE + Job.HELD)
             if job.state != Job.State.SUCCEEDED
         ]
