@@ -50,3 +50,12 @@ def gap(
         return None
     oldest = min(seen)
     return (newest_stored, oldest) if oldest > newest_stored else None
+
+
+def gap_note(since: datetime, until: datetime) -> str:
+    """What to say about a gap."""
+    return (
+        f"At least one run between {since:%Y-%m-%d %H:%M:%S} and "
+        f"{until:%Y-%m-%d %H:%M:%S} UTC was not seen: Mixpanel keeps only the "
+        f"newest {WINDOW} runs."
+    )

@@ -22,6 +22,7 @@ from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import connectors as wire
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import NotFound
+from mixadmin.mixpanel.reading import Mismatch
 from mixadmin.projects import access
 from mixadmin.projects.models import Project, RemoteObject
 from mixadmin.projects.observing import unless_success
@@ -80,6 +81,12 @@ def delete_connector(
             f"{connector} is {words}. Only what is in Mixpanel can be deleted there.",
             code="not_active",
         )
+    if not connector.is_known_type:
+        raise Refused(
+            f"A connector of the type {connector.connector_type} is only shown here. "
+            "Delete it in Mixpanel.",
+            code="unknown_type",
+        )
     if typed_name != str(connector):
         message = f"Type its label, {connector}, to confirm."
         raise ValidationError({"typed_name": ValidationError(message, code="typed")})
@@ -103,7 +110,10 @@ def forget_connector(*, connector: Connector, actor: User | None) -> None:
         )
     with transaction.atomic():
         record(actor=actor, verb="forgot", target=connector)
-        Connector.objects.filter(pk=connector.pk).update(presence=Presence.DELETED)
+        # Without its id: should it be there after all, it can be adopted.
+        Connector.objects.filter(pk=connector.pk).update(
+            presence=Presence.DELETED, mixpanel_id=""
+        )
 
 
 def adopt(
@@ -122,7 +132,13 @@ def adopt(
     rows = []
     with transaction.atomic():
         for remote in remote_objects:
-            found = wire.read_connector(remote.raw)
+            try:
+                found = wire.read_connector(remote.raw)
+            except Mismatch as error:
+                raise Refused(
+                    f"Mixpanel's answer about {remote} cannot be read: {error}.",
+                    code="unreadable",
+                ) from None
             row = Connector(
                 project=project,
                 label=found.label[:255] or f"Connector {found.id[:8]}",

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from mixadmin.common import history
 from mixadmin.common.clock import db_now
 from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
 from mixadmin.jobs.polls import count_call
 from mixadmin.jobs.registry import poller
+from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import connectors as wire
 from mixadmin.mixpanel.errors import NotAllowed, NotFound
 from mixadmin.projects.models import Project, RemoteObject
@@ -23,6 +24,10 @@ from .actions import POLL
 from .models import Connector, ConnectorRun
 
 HISTORY_EVERY = timedelta(hours=24)
+LEFT = "Mixpanel's history no longer holds this run, and its end was not seen."
+CONNECTOR_GONE = (
+    "The connector is no longer at Mixpanel, so the end of its run is not known."
+)
 
 
 @poller(POLL)
@@ -48,6 +53,11 @@ def poll(project_id: int) -> bool:
             count_call(project_id)
             runs = client.connectors.history(row.mixpanel_id)
             busy = record_history(row, runs, db_now()) or busy
+    # Nobody is asked any more about the runs of a connector that is not there.
+    ConnectorRun.objects.unfinished().filter(
+        connector__project=project,
+        connector__presence__in=(Presence.MISSING, Presence.DELETED),
+    ).update(state=RunState.UNKNOWN, note=CONNECTOR_GONE)
     return busy
 
 
@@ -87,16 +97,18 @@ def observe(
 
 def _wanting_history(project: Project) -> list[Connector]:
     now = db_now()
+    going_on = ConnectorRun.objects.unfinished().filter(connector=OuterRef("pk"))
     wanted = (
         Q(watch_until__gt=now)
         | Q(history_at=None)
         | Q(history_at__lt=now - HISTORY_EVERY)
-        | Q(runs__state__in=UNFINISHED_RUN)
+        | Exists(going_on)
     )
     rows = Connector.objects.filter(
         wanted, project=project, presence=Presence.ACTIVE
     ).exclude(mixpanel_id="")
-    return list(rows.distinct().order_by("history_at", "pk"))
+    # Those that were asked least recently first, should the budget end in between.
+    return list(rows.order_by(F("history_at").asc(nulls_first=True), "pk"))
 
 
 def record_history(
@@ -105,25 +117,55 @@ def record_history(
     """Store what a history says, once each. Returns whether more is to come soon."""
     with transaction.atomic():
         Connector.objects.filter(pk=row.pk).update(history_at=now)
-        stored = {
-            (run.started_at, run.ordinal): run for run in row.runs.filter(is_gap=False)
-        }
+        known_runs = list(row.runs.filter(is_gap=False).order_by("pk"))
+        stored = {(r.started_at, r.ordinal): r for r in known_runs if r.started_at}
         counted = Counter(start for start, _ in stored if start is not None)
         starts = [run.started_at for run in runs]
-        # A queued run has no start yet; it becomes the next one that has.
-        waiting = [run for (start, _), run in stored.items() if start is None]
+        if missed := history.gap(starts, max(counted, default=None)):
+            _record_gap(row, *missed, now=now)
+        # Runs without a start yet: in the history they come in the same order, and one
+        # that was queued becomes the next one that has a start.
+        waiting = [run for run in known_runs if run.started_at is None]
         placed = list(zip(history.keys(starts, counted), runs, strict=True))
         for key, run in reversed(placed):
             known = stored.get(key) if key else None
             if known is None:
-                known = waiting.pop(0) if waiting else ConnectorRun(connector=row)
-            _write(known, key, run, now)
-        still_open = row.runs.filter(state__in=UNFINISHED_RUN).exists()
+                known = _take_waiting(waiting, started=key is not None)
+            _write(known or ConnectorRun(connector=row), key, run, now)
+        long_ago = now - timedelta(seconds=TIMES.run_unseen)
+        row.runs.unfinished().filter(seen_at__lt=long_ago).update(
+            state=RunState.UNKNOWN, note=LEFT
+        )
+        still_open = row.runs.unfinished().exists()
         if runs and not still_open:
             Connector.objects.filter(pk=row.pk).update(watch_until=None)
     if runs:
         return still_open
     return bool(row.watch_until and row.watch_until > now)
+
+
+def _take_waiting(waiting: list[ConnectorRun], *, started: bool) -> ConnectorRun | None:
+    """The oldest run known without a start; one that ended so never gets one."""
+    for run in waiting:
+        if not started or run.state in UNFINISHED_RUN:
+            waiting.remove(run)
+            return run
+    return None
+
+
+def _record_gap(
+    row: Connector, since: datetime, until: datetime, *, now: datetime
+) -> None:
+    ConnectorRun.objects.create(
+        connector=row,
+        state=RunState.UNKNOWN,
+        is_gap=True,
+        started_at=since,
+        ended_at=until,
+        at=until - timedelta(microseconds=1),
+        seen_at=now,
+        note=history.gap_note(since, until),
+    )
 
 
 def _write(
@@ -143,6 +185,7 @@ def _write(
     known.num_files_imported = run.num_files_imported
     known.size_imported = run.size_imported
     known.raw = run.raw
+    known.note = ""
     known.seen_at = now
     known.save()
 

@@ -308,6 +308,7 @@ def _write(
     known.ended_at = run.ended_at
     known.num_events_imported = run.num_events_imported
     known.raw = run.raw
+    known.note = ""
     known.seen_at = now
     known.save()
 
@@ -323,11 +324,7 @@ def _record_gap(
         ended_at=until,
         at=until - timedelta(microseconds=1),
         seen_at=now,
-        note=(
-            f"At least one run between {since:%Y-%m-%d %H:%M:%S} and "
-            f"{until:%Y-%m-%d %H:%M:%S} UTC was not seen: Mixpanel keeps only the "
-            f"newest {history.WINDOW} runs."
-        ),
+        note=history.gap_note(since, until),
     )
 
 
