@@ -235,10 +235,11 @@ def finish_polling(*, job_id: UUID, succeeded: bool, result: dict[str, Any]) -> 
     move(job, end, result={**job.result, **result}, **told)
 
 
-def release_credential(*, service_account_id: int) -> int:
-    """A service account has a new secret: its waiting jobs may go on. Returns how many."""
+def release_credential(**of: models.Model) -> int:
+    """`service_account` has a new secret, or `project` another service account: the
+    jobs that wait for it may go on. Returns how many."""
     waiting = Job.objects.filter(
-        service_account_id=service_account_id,
+        **of,
         state__in=(Job.State.WAITING, Job.State.UNKNOWN),
         wait_reason=Job.Wait.CREDENTIAL,
     )

@@ -60,6 +60,8 @@ def role_in(user: User, project: Project) -> str:
 
 def project_ids(user: User, role: str = VIEWER) -> list[int]:
     """The projects in which `user` has at least `role`."""
+    if not user.is_active:
+        return []
     if user.is_superuser:
         return list(Project.objects.values_list("pk", flat=True))
     memberships = Membership.objects.filter(user=user)
@@ -69,12 +71,15 @@ def project_ids(user: User, role: str = VIEWER) -> list[int]:
 
 
 def visible_jobs(user: User) -> QuerySet[Job]:
-    """The jobs of the projects and service accounts that a person may see."""
+    """The jobs of the projects and service accounts that a person may see.
+
+    One without a project is seen by the owner of its account and by who asked for it.
+    """
     jobs = Job.objects.all()
     if user.is_superuser:
         return jobs
     projects = Project.objects.visible_to(user).values("pk")
-    own = Q(project=None) & Q(service_account__owner=user)
+    own = Q(project=None) & (Q(service_account__owner=user) | Q(actor=user))
     return jobs.filter(Q(project__in=projects) | own)
 
 

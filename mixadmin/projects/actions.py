@@ -13,7 +13,7 @@ from mixadmin.common.errors import Refused, Wait
 from mixadmin.common.rules import clean_text
 from mixadmin.common.validation import raise_for
 from mixadmin.jobs import registry
-from mixadmin.jobs.actions import start_polling
+from mixadmin.jobs.actions import release_credential, start_polling
 from mixadmin.mixpanel.errors import MixpanelError
 from mixadmin.service_accounts.clients import client_for, client_for_account
 from mixadmin.service_accounts.models import ServiceAccount, may_use
@@ -90,6 +90,8 @@ def change_project(*, project: Project, actor: User | None, **changes: Any) -> P
             if name == "token" or before[name] != v
         }
         record(actor=actor, verb="changed", target=project, changes=told)
+        if "service_account" in told:
+            release_credential(project=project)
         _poll(project)
     return project
 
@@ -199,6 +201,7 @@ def _keep_an_editor(project: Project, leaving: User) -> None:
 
 def verify_project(*, project: Project, actor: User | None) -> Project:
     """Ask Mixpanel whether this project can be worked with; store answer and time."""
+    access.require(actor, project)
     state, detail = _try(project)
     project.verification, project.verification_detail = state, detail
     project.verified_at = db_now()

@@ -1,5 +1,6 @@
 """What people do with service accounts. Those at Mixpanel are changed by jobs."""
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +25,7 @@ from mixadmin.projects.access import NotPermitted
 from mixadmin.projects.observing import unless_success
 
 from .clients import client_for_account, ensure_usable, note_refusal
-from .models import ServiceAccount, may_change
+from .models import ServiceAccount, may_change, may_use
 
 MAX_SECRET = 400
 
@@ -71,8 +72,12 @@ def change_service_account(
     for name, value in changes.items():
         setattr(account, name, value)
     account.full_clean(exclude=["secret"])
+    fields = list(changes)
+    if "expires_at" in changes and changes["expires_at"] != before["expires_at"]:
+        account.warned_days = None
+        fields.append("warned_days")
     with transaction.atomic():
-        account.save(update_fields=list(changes))
+        account.save(update_fields=fields)
         told = {
             name: [str(before[name]), str(value)]
             for name, value in changes.items()
@@ -119,7 +124,7 @@ def set_secret(
         )
         changes = {"secret": ["set", "set anew"]}
         record(actor=actor, verb="set a secret", target=account, changes=changes)
-        release_credential(service_account_id=account.pk)
+        release_credential(service_account=account)
     return account
 
 
@@ -127,6 +132,8 @@ def verify_service_account(
     *, account: ServiceAccount, actor: User | None
 ) -> ServiceAccount:
     """Ask Mixpanel whether the account works, and store the answer with its time."""
+    if not may_use(actor, account):
+        raise NotPermitted("You may not use this service account.")
     state, detail = _try(account)
     account.verification, account.verification_detail = state, detail
     account.verified_at = db_now()
@@ -136,13 +143,19 @@ def verify_service_account(
         )
         record(actor=actor, verb=f"verified ({state})", target=account)
         if state == ServiceAccount.Verification.WORKS:
-            release_credential(service_account_id=account.pk)
+            release_credential(service_account=account)
     return account
 
 
 def forget_service_account(*, account: ServiceAccount, actor: User | None) -> None:
     """Remove the account here. At Mixpanel it stays."""
     _require_change(actor, account)
+    if account.presence in (Presence.PENDING, Presence.DELETING):
+        raise Refused(
+            f"It is {account.get_presence_display().lower()}. Wait for the end of that "
+            "job, or cancel it.",
+            code="unfinished_jobs",
+        )
     if project := account.projects.first():
         raise Refused(
             f"{project.name} uses this service account. Choose another there first.",
@@ -252,21 +265,22 @@ def delete_at_mixpanel(
     *, account: ServiceAccount, via: ServiceAccount, actor: User | None
 ) -> Job:
     """Queue the deletion at Mixpanel: it leaves all its projects at once."""
-    _require_change(actor, account)
-    if account.mixpanel_id is None:
+    _require_reachable(account, via, actor)
+    if account == via:
         raise Refused(
-            "Mixpanel's id of this service account is not known. "
-            "List the organization's service accounts first.",
-            code="no_mixpanel_id",
+            "A service account cannot delete itself. Use another one of an "
+            "organization admin.",
+            code="itself",
         )
     if project := account.projects.first():
         raise Refused(
             f"{project.name} uses this service account. Choose another there first.",
             code="in_use",
         )
-    _organization(via, actor)
     with transaction.atomic():
-        ServiceAccount.objects.filter(pk=account.pk).update(presence=Presence.DELETING)
+        here = ServiceAccount.objects.filter(pk=account.pk, presence=Presence.ACTIVE)
+        if not here.update(presence=Presence.DELETING):
+            raise Refused("It has changed in the meantime.", code="moved_on")
         record(actor=actor, verb="asked to delete", target=account)
         return enqueue_job(
             task="service_accounts.delete",
@@ -287,19 +301,12 @@ def change_membership(
     remove: bool = False,
 ) -> Job:
     """Queue adding the account to a Mixpanel project with a role, or removing it."""
-    _require_change(actor, account)
-    if account.mixpanel_id is None:
-        raise Refused(
-            "Mixpanel's id of this service account is not known. "
-            "List the organization's service accounts first.",
-            code="no_mixpanel_id",
-        )
+    _require_reachable(account, via, actor)
     findings = check_int("project_id", project_id, minimum=1)
     findings += clean_text(
         "role", role, label="Role", required=not remove, max_length=60
     )
     raise_for(findings)
-    _organization(via, actor)
     words = "Remove" if remove else "Add"
     with transaction.atomic():
         record(
@@ -336,6 +343,26 @@ def list_at_mixpanel(*, via: ServiceAccount, actor: User | None) -> list[Any]:
     return list(found)
 
 
+def _require_reachable(
+    account: ServiceAccount, via: ServiceAccount, actor: User | None
+) -> None:
+    """Refuse what `via` cannot do: its organization would say "not found"."""
+    _require_change(actor, account)
+    if account.mixpanel_id is None:
+        raise Refused(
+            "Mixpanel's id of this service account is not known. "
+            "List the organization's service accounts first.",
+            code="no_mixpanel_id",
+        )
+    place = (via.region, _organization(via, actor))
+    if (account.region, account.organization_id) != place:
+        raise Refused(
+            f"{account.username} and {via.username} are not noted for the same region "
+            "and organization.",
+            code="other_organization",
+        )
+
+
 def _organization(via: ServiceAccount, actor: User | None) -> int:
     _require_change(actor, via)
     if via.organization_id is None:
@@ -345,32 +372,41 @@ def _organization(via: ServiceAccount, actor: User | None) -> int:
     return via.organization_id
 
 
-def _for_account_job(job: Job) -> tuple[ServiceAccount, ServiceAccount, dict[str, Any]]:
-    """(the account the job is about, the one it calls with, what its Plan needs)."""
+def _for_account_job(job: Job) -> tuple[ServiceAccount, int, dict[str, Any]]:
+    """(the account the job is about, its organization, what its Plan needs)."""
     account = ServiceAccount.objects.get(pk=job.target_id)
     via = job.service_account
+    if job.state not in Job.HELD:
+        # Nothing is sent now: the plan is asked what the end of the job means, or what
+        # could be adopted.
+        return account, account.organization_id or 0, {"client": lambda: _client(via)}
     if via is None:
         raise Refused("The service account that this job calls with was removed.")
-    if job.state in Job.HELD:
-        ensure_usable(via)
+    if account.organization_id is None:
+        raise Refused(f"The organization id of {account.username} is not noted.")
+    ensure_usable(via)
     if job.state == Job.State.CLAIMED:
         _require_change(job.actor, via)
     return (
         account,
-        via,
+        account.organization_id,
         {
-            "client": lambda: client_for_account(via),
+            "client": lambda: _client(via),
             "refused": lambda: note_refusal(via),
             "credential_version": via.secret_version,
         },
     )
 
 
+def _client(via: ServiceAccount | None) -> AbstractContextManager[MixpanelClient]:
+    if via is None:
+        raise Refused("The service account that this job calls with was removed.")
+    return client_for_account(via)
+
+
 @job_task("service_accounts.create", op=Op.NON_IDEMPOTENT)
 def plan_create(job: Job) -> Plan:
-    account, via, common = _for_account_job(job)
-    organization_id = via.organization_id
-    assert organization_id is not None
+    account, organization_id, common = _for_account_job(job)
 
     def known(client: MixpanelClient) -> list[str]:
         return [str(a.id) for a in client.service_accounts.list(organization_id)]
@@ -393,7 +429,7 @@ def plan_create(job: Job) -> Plan:
             if str(a.id) not in attempt.known_before
             and a.id not in ours
             # Mixpanel adds a suffix to the name that was asked for.
-            and a.username.split(".")[0] == account.username.split(".")[0]
+            and f"{a.username}.".startswith(f"{account.username}.")
         ]
 
     def save(made: tuple[Any, str]) -> dict[str, Any]:
@@ -426,9 +462,9 @@ def plan_create(job: Job) -> Plan:
 
 @job_task("service_accounts.delete", op=Op.DESTRUCTIVE)
 def plan_delete(job: Job) -> Plan:
-    account, via, common = _for_account_job(job)
-    organization_id, remote_id = via.organization_id, account.mixpanel_id
-    assert organization_id is not None and remote_id is not None
+    account, organization_id, common = _for_account_job(job)
+    remote_id = account.mixpanel_id
+    assert remote_id is not None
 
     def check(client: MixpanelClient) -> bool | None:
         ids = [a.id for a in client.service_accounts.list(organization_id)]
@@ -449,9 +485,9 @@ def plan_delete(job: Job) -> Plan:
 
 @job_task("service_accounts.membership", op=Op.ABSOLUTE)
 def plan_membership(job: Job) -> Plan:
-    account, via, common = _for_account_job(job)
-    organization_id, remote_id = via.organization_id, account.mixpanel_id
-    assert organization_id is not None and remote_id is not None
+    account, organization_id, common = _for_account_job(job)
+    remote_id = account.mixpanel_id
+    assert remote_id is not None
     project_id, role = job.params["project_id"], job.params["role"]
 
     def send(client: MixpanelClient) -> None:

@@ -108,8 +108,15 @@ class ServiceAccount(models.Model):
 
 
 def may_use(user: User | None, account: ServiceAccount) -> bool:
-    """Whether a person may let calls be made with it: its owner, and editors."""
-    if user is None or user.is_superuser or account.owner_id == user.pk:
+    """Whether a person may let calls be made with it: its owner, and editors.
+
+    None is the machinery itself; a person who was disabled may do nothing.
+    """
+    if user is None:
+        return True
+    if not user.is_active:
+        return False
+    if user.is_superuser or account.owner_id == user.pk:
         return True
     editing = access.project_ids(user, access.EDITOR)
     return account.projects.filter(pk__in=editing).exists()
@@ -117,7 +124,11 @@ def may_use(user: User | None, account: ServiceAccount) -> bool:
 
 def may_change(user: User | None, account: ServiceAccount) -> bool:
     """Its owner may, and an editor of every project that uses it."""
-    if user is None or user.is_superuser or account.owner_id == user.pk:
+    if user is None:
+        return True
+    if not user.is_active:
+        return False
+    if user.is_superuser or account.owner_id == user.pk:
         return True
     using = set(account.projects.values_list("pk", flat=True))
     return bool(using) and using <= set(access.project_ids(user, access.EDITOR))

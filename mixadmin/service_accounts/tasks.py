@@ -20,6 +20,8 @@ def warn_of_expiry() -> None:
         if left is None:
             continue
         reached = next(days for days in WARN_DAYS if left <= days)
+        if account.warned_days is not None and account.warned_days <= reached:
+            continue
         further = Q(warned_days=None) | Q(warned_days__gt=reached)
         mine = ServiceAccount.objects.filter(further, pk=account.pk)
         if mine.update(warned_days=reached):
