@@ -43,7 +43,7 @@ BAD = {
     "no name": ("bigquery", change(name=""), "name"),
     "a NUL in the name": ("bigquery", change(name="a\x00b"), "name"),
     "a name of 300 characters": ("bigquery", change(name="n" * 300), "name"),
-    "a name that is taken": ("bigquery", change(name="Taken"), "__all__"),
+    "a name that is taken": ("bigquery", change(name="Taken"), "name"),
     "no table": ("bigquery", change(table_params={}), "table_params"),
     "no time column": (
         "bigquery",

@@ -6,7 +6,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from mixadmin.common.states import PRESENT, Presence, RunState
-from mixadmin.common.validation import raise_for
+from mixadmin.common.validation import Checked, raise_for
 from mixadmin.projects.models import Project
 
 from .kinds import KINDS, check_connector
@@ -17,7 +17,7 @@ class ConnectorQuerySet(models.QuerySet[Any]):
         return self.filter(presence__in=(*PRESENT, Presence.NOT_CREATED))
 
 
-class Connector(models.Model):
+class Connector(Checked, models.Model):
     """A Cloud Import from a bucket: one run over everything under a prefix.
 
     Mixpanel has no way to change one: a change is a deletion and a creation.

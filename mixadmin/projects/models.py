@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from mixadmin.accounts.models import User
 from mixadmin.common.crypto import SecretField
-from mixadmin.common.validation import no_hidden_characters
+from mixadmin.common.validation import Checked, no_hidden_characters
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
@@ -17,7 +17,7 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return self.filter(memberships__user=user)
 
 
-class Project(models.Model):
+class Project(Checked, models.Model):
     """A Mixpanel project that mixadmin looks after."""
 
     class Region(models.TextChoices):

@@ -11,7 +11,7 @@ from django.utils import timezone
 from mixadmin.accounts.models import User
 from mixadmin.common.crypto import SecretField
 from mixadmin.common.states import PRESENT, Presence
-from mixadmin.common.validation import no_hidden_characters
+from mixadmin.common.validation import Checked, no_hidden_characters
 from mixadmin.projects import access
 from mixadmin.projects.models import Project
 
@@ -33,7 +33,7 @@ class ServiceAccountQuerySet(models.QuerySet["ServiceAccount"]):
         return self.present().filter(expires_at__lte=soon).order_by("expires_at")
 
 
-class ServiceAccount(models.Model):
+class ServiceAccount(Checked, models.Model):
     """The credential that calls to Mixpanel are made with."""
 
     class Verification(models.TextChoices):

@@ -9,7 +9,7 @@ from django.urls import reverse
 from mixadmin.common.crypto import CannotDecrypt, SecretJSONField
 from mixadmin.common.rules import clean_text
 from mixadmin.common.states import PRESENT, Presence, RunState
-from mixadmin.common.validation import raise_for
+from mixadmin.common.validation import Checked, raise_for
 from mixadmin.projects.models import Project
 
 from .databricks import differs
@@ -23,7 +23,7 @@ class PresenceQuerySet(models.QuerySet[Any]):
         return self.filter(presence__in=(*PRESENT, Presence.NOT_CREATED))
 
 
-class WarehouseSource(models.Model):
+class WarehouseSource(Checked, models.Model):
     """A warehouse that Mixpanel reads from. Mixpanel never echoes how it connects."""
 
     project = models.ForeignKey(
@@ -98,7 +98,7 @@ class WarehouseSource(models.Model):
         raise_for(findings, self.accepted_warnings)
 
 
-class WarehouseImport(models.Model):
+class WarehouseImport(Checked, models.Model):
     """A table that Mixpanel imports, once or again and again."""
 
     project = models.ForeignKey(

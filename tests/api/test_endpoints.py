@@ -100,8 +100,8 @@ def test_a_project_is_registered_changed_verified_and_forgotten(
 def test_what_forms_find_wrong_the_api_finds_in_the_same_words(api, project):
     answer = api.post(f"{V1}/projects/", {"region": "mars"})
     errors = {e["attr"]: (e["code"], e["detail"]) for e in ok(answer, 400)["errors"]}
-    assert errors["name"] == ("blank", "This field cannot be blank.")
-    assert errors["mixpanel_id"] == ("null", "This field cannot be null.")
+    assert errors["name"] == ("required", "Name is required.")
+    assert errors["mixpanel_id"] == ("required", "Mixpanel project id is required.")
     assert errors["region"][0] == "invalid_choice"
 
 

@@ -183,20 +183,20 @@ def test_whoever_adds_a_project_becomes_its_editor(page, owner, sandbox):
 
 
 BAD = [
-    ({"name": ""}, "name", "This field cannot be blank."),
+    ({"name": ""}, "name", "Name is required."),
     ({"name": "x" * 121}, "name", "at most 120 characters"),
     ({"name": "x" * 1_000_000}, "name", "at most 120 characters"),
     ({"name": "a\0b"}, "name", "Contains a NUL character. Remove it."),
     ({"name": "a\nb"}, "name", "Contains a line break. Remove it."),
-    ({"mixpanel_id": ""}, "mixpanel_id", "This field cannot be null."),
+    ({"mixpanel_id": ""}, "mixpanel_id", "Mixpanel project id is required."),
     ({"mixpanel_id": "abc"}, "mixpanel_id", "must be an integer"),
     ({"mixpanel_id": "1.5"}, "mixpanel_id", "must be an integer"),
     ({"mixpanel_id": "0"}, "mixpanel_id", "greater than or equal to 1"),
     ({"mixpanel_id": "9" * 39}, "mixpanel_id", "less than or equal to"),
     ({"mixpanel_id": "9" * 9000}, "mixpanel_id", "must be an integer"),
     ({"mixpanel_id": "1\0"}, "mixpanel_id", "must be an integer"),
-    ({"mixpanel_id": str(make.MIXPANEL_ID)}, "__all__", "is registered already"),
-    ({"region": ""}, "region", "This field cannot be blank."),
+    ({"mixpanel_id": str(make.MIXPANEL_ID)}, "mixpanel_id", "is registered already"),
+    ({"region": ""}, "region", "Data residency region is required."),
     ({"region": "mars"}, "region", "is not a valid choice"),
     ({"region": "\0"}, "region", "is not a valid choice"),
     ({"environment": "x" * 1_000_000}, "environment", "is not a valid choice"),
@@ -221,10 +221,9 @@ def test_a_bad_project_is_refused_beside_its_field(page, project, bad, field, wo
     assert answer.status_code == 422
     assert words in " ".join(answer.context["form"].errors[field])
     assert Project.objects.count() == 1
-    if field != "__all__":
-        assert f'id="id_{field}_error"' in text(answer)
-        assert f"id_{field}_error" in str(answer.context["form"][field])
-        assert 'aria-invalid="true"' in str(answer.context["form"][field])
+    assert f'id="id_{field}_error"' in text(answer)
+    assert f"id_{field}_error" in str(answer.context["form"][field])
+    assert 'aria-invalid="true"' in str(answer.context["form"][field])
 
 
 def test_an_empty_form_is_answered_422(page):

@@ -135,14 +135,14 @@ def test_an_account_is_added_and_its_secret_never_shown(page, owner):
 
 
 BAD = [
-    ({"username": ""}, "username", "This field cannot be blank."),
+    ({"username": ""}, "username", "Username is required."),
     ({"username": "x" * 1_000_000}, "username", "at most 200 characters"),
     ({"username": "a\0"}, "username", "Contains a NUL character. Remove it."),
     ({"secret": ""}, "secret", "Secret is required."),
     ({"secret": "x" * 401}, "secret", "Too long: 401 characters, at most 400."),
     ({"secret": "x" * 1_000_000}, "secret", "Too long"),
     ({"secret": "a\0"}, "secret", "Contains a NUL character. Remove it."),
-    ({"region": ""}, "region", "This field cannot be blank."),
+    ({"region": ""}, "region", "Region is required."),
     ({"region": "\0"}, "region", "is not a valid choice"),
     ({"organization_id": "acme"}, "organization_id", "must be an integer"),
     ({"organization_id": "9" * 39}, "organization_id", "less than or equal"),
@@ -152,7 +152,7 @@ BAD = [
     ({"expires_at": "2030-13-45T99:99"}, "expires_at", "Enter a valid date/time."),
     ({"expires_at": "\0"}, "expires_at", "Enter a valid date/time."),
     ({"expires_at": "9" * 1_000_000}, "expires_at", "Enter a valid date/time."),
-    ({"username": make.USERNAME}, "__all__", "is registered already"),
+    ({"username": make.USERNAME}, "username", "is registered already"),
 ]
 
 
@@ -287,7 +287,7 @@ def test_an_account_is_created_there_and_its_secret_kept(page, mine, run_due_job
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({}, "This field cannot be blank."),
+        ({}, "Username is required."),
         ({"username": "a\0"}, "Contains a NUL character"),
         ({"username": "x" * 1_000_000}, "at most 200 characters"),
         ({"username": "a", "project_id": "x"}, "Must be a whole number."),

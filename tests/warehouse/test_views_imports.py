@@ -348,7 +348,10 @@ def test_a_name_is_changed_here_and_once_per_project(page, project):
     taken = send(page, where, name="Taken")
     assert taken.status_code == 422
     assert "has an import with that name" in taken.text
-    assert send(page, where, name="").status_code == 422
+    assert list(taken.context["form"].errors) == ["name"]
+    empty = send(page, where, name="")
+    assert empty.status_code == 422
+    assert empty.context["form"].errors["name"] == ["Name is required."]
     assert send(page, where, name="Sales").status_code == 302
     row.refresh_from_db()
     assert row.name == "Sales"
