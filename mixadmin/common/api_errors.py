@@ -28,7 +28,7 @@ from mixadmin.mixpanel.errors import MixpanelError
 
 from .crypto import CannotDecrypt
 from .errors import Refused
-from .remedies import explain
+from .remedies import explain_answer
 
 
 class ApiError(exceptions.APIException):
@@ -88,9 +88,7 @@ class ExceptionHandler(StandardHandler):
             if error["attr"] in (NON_FIELD_ERRORS, "non_field_errors"):
                 error["attr"] = None
             if isinstance(self.exc, MixpanelError):
-                words = explain(
-                    self.exc.kind, message=str(self.exc), status=self.exc.status
-                )
+                words = explain_answer(self.exc)
                 error |= {"meaning": words.meaning, "remedy": words.remedy}
         return data
 

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from mixadmin.mixpanel.errors import MixpanelError
 
 from .errors import Refused, Wait
-from .remedies import explain
+from .remedies import explain_answer
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def errors_to_command() -> Iterator[None]:
     except (Refused, Wait) as error:
         raise CommandError(str(error)) from None
     except MixpanelError as error:
-        told = explain(error.kind, message=str(error), status=error.status)
+        told = explain_answer(error)
         raise CommandError(f"{error}\n{told.meaning} {told.remedy}") from None
 
 

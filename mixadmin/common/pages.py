@@ -19,7 +19,7 @@ from mixadmin.mixpanel.errors import MixpanelError
 
 from .crypto import CannotDecrypt
 from .errors import Refused
-from .remedies import explain
+from .remedies import explain_answer
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=Model)
@@ -73,7 +73,7 @@ def refusal(
 def mixpanel_failed(request: HttpRequest, error: MixpanelError) -> HttpResponse:
     """A page that says why Mixpanel could not be asked."""
     context = {
-        "explanation": explain(error.kind, message=error.message, status=error.status),
+        "explanation": explain_answer(error),
         "error": error,
         "back": back(request),
     }

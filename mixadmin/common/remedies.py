@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mixadmin.mixpanel.errors import MixpanelError
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -99,6 +101,32 @@ REMEDIES: dict[str, Explanation] = {
         "it did the work is not known.",
         "Look at the raw answer. If it is a page from a proxy, correct the network; "
         "otherwise write to Mixpanel's support with the request ID.",
+    ),
+}
+
+# The same where a person asked and waits for the answer: nothing tries again by itself.
+REMEDIES_OF_QUESTIONS: dict[str, Explanation] = {
+    "rate_limited": Explanation(
+        "Mixpanel asks to wait",
+        "Too many calls in a short time. Nothing was changed.",
+        "Try again in a minute. If it keeps happening, look for other tools that use "
+        "the same project.",
+    ),
+    "server_failed": Explanation(
+        "Mixpanel had an error of its own",
+        "Mixpanel's server failed. It was only asked, so nothing was changed.",
+        "Try again. If it lasts, see Mixpanel's status page and write to its support "
+        "with the request ID.",
+    ),
+    "unreachable": Explanation(
+        "Mixpanel could not be reached",
+        "No connection was made, so nothing was changed.",
+        "Try again. If it lasts, check network, DNS, proxy and firewall of this server.",
+    ),
+    "reply_lost": Explanation(
+        "Mixpanel's answer was lost",
+        "Mixpanel was asked, but its answer did not arrive. Nothing was changed.",
+        "Try again.",
     ),
 }
 
@@ -484,7 +512,8 @@ def explain(
     kind: the error's slug (`REMEDIES`); any other gets general words.
     message: Mixpanel's text, which may make the words more exact.
     context: optional "area" ("connectors": 403 and 404 may mean that Mixpanel closed
-        the feature) and "retry_after" (seconds).
+        the feature), "retry_after" (seconds), and "asked" (True: a person waits for
+        the answer to a question; nothing is tried again by itself).
     """
     context = context or {}
     if found := _first(REQUEST_PATTERNS, message):
@@ -494,6 +523,8 @@ def explain(
     ):
         return CONNECTORS_CLOSED
     explanation = REMEDIES.get(kind, UNKNOWN_KIND)
+    if context.get("asked"):
+        explanation = REMEDIES_OF_QUESTIONS.get(kind, explanation)
     wait = context.get("retry_after")
     if kind == "rate_limited" and isinstance(wait, int | float) and wait > 0:
         meaning = f"{explanation.meaning} Mixpanel asks for {wait:,.0f} seconds."
@@ -502,6 +533,16 @@ def explain(
         meaning = f"Mixpanel answered with status {status}. {explanation.meaning}"
         explanation = replace(explanation, meaning=meaning)
     return explanation
+
+
+def explain_answer(error: MixpanelError) -> Explanation:
+    """Words for a question to Mixpanel that failed while a person waited."""
+    return explain(
+        error.kind,
+        message=error.message,
+        status=error.status,
+        context={"asked": True, "retry_after": error.retry_after},
+    )
 
 
 def explain_run_failure(

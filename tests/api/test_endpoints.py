@@ -276,7 +276,11 @@ def test_mixpanels_rate_limit_is_passed_on(api, project, sandbox):
         path="/me", kind="status", status=429, times=-1, headers={"Retry-After": "7"}
     )
     answer = api.get(f"{V1}/service-accounts/{project.service_account_id}/discover/")
-    assert ok(answer, 502)["errors"][0]["code"] == "rate_limited"
+    error = ok(answer, 502)["errors"][0]
+    assert error["code"] == "rate_limited"
+    # Nobody sends a question again but who asked it.
+    assert error["remedy"].startswith("Try again in a minute.")
+    assert "Mixpanel asks for 7 seconds." in error["meaning"]
     assert answer["Retry-After"] == "7"
 
 
