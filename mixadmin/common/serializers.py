@@ -216,12 +216,26 @@ class FieldSerializer(Plain):
     secret = serializers.BooleanField()
     choices = serializers.SerializerMethodField()
     default = serializers.JSONField(source="initial")
-    max_length = serializers.IntegerField()
-    minimum = serializers.IntegerField()
-    maximum = serializers.IntegerField()
+    max_length = serializers.SerializerMethodField()
+    minimum = serializers.SerializerMethodField()
+    maximum = serializers.SerializerMethodField()
     only_if = serializers.SerializerMethodField()
     placeholder = serializers.CharField()
     members = serializers.SerializerMethodField()
+
+    def get_max_length(self, field: Field) -> int | None:
+        """In characters; null where the value is no text."""
+        return (
+            field.max_length if field.kind in ("text", "textarea", "secret") else None
+        )
+
+    def get_minimum(self, field: Field) -> int | None:
+        """Null where the value is no number."""
+        return field.minimum if field.kind == "int" else None
+
+    def get_maximum(self, field: Field) -> int | None:
+        """Null where the value is no number."""
+        return field.maximum if field.kind == "int" else None
 
     @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
     def get_choices(self, field: Field) -> dict[str, str]:

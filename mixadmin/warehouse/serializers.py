@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -273,8 +274,19 @@ class OptionalFrequency(Reader):
 
 
 class DatabricksParams(Reader):
-    databricks_params = Json(required=True, allow_null=True)
+    databricks_params = Json(
+        required=True, allow_null=True, help_text="The whole config; null for none."
+    )
     accepted_warnings = Ticks()
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        # Elsewhere what is left out is empty. Here that would take the config away.
+        if isinstance(data, Mapping) and "databricks_params" not in data:
+            message = "Send the whole config, or null for none."
+            raise serializers.ValidationError(
+                {"databricks_params": [message]}, "required"
+            )
+        return super().to_internal_value(data)
 
 
 class ImportDeletion(Reader):

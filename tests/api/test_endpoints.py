@@ -468,6 +468,14 @@ def test_a_cluster_config_is_replaced_as_a_whole(api, project, sandbox, run_due_
         },
     )
     address = f"{V1}/projects/{project.pk}/imports/{row.pk}/databricks-params/"
+    left_out = ok(api.post(address, {"accepted_warnings": ["keys_vanish"]}), 400)
+    assert left_out["errors"] == [
+        {
+            "code": "required",
+            "detail": "Send the whole config, or null for none.",
+            "attr": "databricks_params",
+        }
+    ]
     wanted = {"databricks_params": {"export_cluster_config": CLUSTER}}
     error = ok(api.post(address, wanted), 400)["errors"][0]
     assert (error["code"], error["attr"]) == (
@@ -785,7 +793,10 @@ def test_the_catalogue_tells_what_forms_ask_for(api):
         "daily",
         "weekly",
     ]
-    assert "num_workers" in [f["name"] for f in warehouse["cluster_config"]]
+    cluster = {f["name"]: f for f in warehouse["cluster_config"]}
+    limits = ("minimum", "maximum", "max_length")
+    assert [cluster["num_workers"][name] is None for name in limits] == [0, 0, 1]
+    assert [cluster["spark_version"][name] is None for name in limits] == [1, 1, 0]
     connectors = ok(api.get(f"{V1}/catalogue/connectors/"))
     assert {k["slug"] for k in connectors["kinds"]} == {"gcsImport", "s3Import"}
     assert len(connectors["data_formats"]) == 6
