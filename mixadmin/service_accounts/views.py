@@ -19,6 +19,7 @@ from mixadmin.common.pages import (
     search,
 )
 from mixadmin.jobs.models import Job
+from mixadmin.common.states import PRESENT
 from mixadmin.projects.access import NotPermitted, visible_jobs
 from mixadmin.projects.models import Project
 
@@ -181,12 +182,19 @@ def organization(request: Request, pk: int) -> HttpResponse:
         messages.warning(request, " ".join(error.messages))
         return redirect("service_accounts:edit", via.pk)
     registered = ServiceAccount.objects.visible_to(request.user).filter(
-        region=via.region, mixpanel_id__in=[remote.id for remote in found]
+    # An organization has projects in all regions, and one account may serve them all.
+    of_organization = Q(region=via.region) | Q(organization_id=via.organization_id)
+        of_organization,
+        presence__in=PRESENT,
+        username__in=[remote.username for remote in found],
     )
-    here = {account.mixpanel_id: account for account in registered}
+    here: dict[str, ServiceAccount] = {}
+    for account in registered:
+        if account.region == via.region or account.username not in here:
+            here[account.username] = account
     context = {
         "account": via,
-        "rows": [(remote, here.get(remote.id)) for remote in found],
+        "rows": [(remote, here.get(remote.username)) for remote in found],
     }
     return render(request, "service_accounts/organization.html", context)
 

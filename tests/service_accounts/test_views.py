@@ -246,6 +246,19 @@ def test_the_organization_lists_what_mixpanel_lists(page, mine, sandbox):
     assert url_of(mine, "organization_delete", mine.pk) in text(answer)
 
 
+def test_an_account_of_another_region_of_the_organization_is_here(page, mine, sandbox):
+    there = "eu.1a2b3c.mp-service-account"
+    sandbox.add_service_account(there, "s3cret", projects={})
+    shown = text(page.get(url_of(mine, "organization")))
+    assert "Add it with its secret" in shown
+    other = make.make_service_account(username=there, region="eu", owner=mine.owner)
+    shown = text(page.get(url_of(mine, "organization")))
+    assert "Add it with its secret" not in shown
+    assert f'<a href="{other.get_absolute_url()}">yes</a>' in shown
+    # Mixpanel's id of it is not known yet, so nothing can be done with it from here.
+    assert url_of(mine, "organization_delete", other.pk) not in shown
+
+
 def test_without_an_organization_id_the_page_asks_for_it(page, mine):
     ServiceAccount.objects.update(organization_id=None)
     answer = page.get(url_of(mine, "organization"), follow=True)
