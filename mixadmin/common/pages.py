@@ -87,6 +87,20 @@ def back(request: HttpRequest) -> str:
     return came_from if ours else ""
 
 
+def part(
+    request: HttpRequest, template: str, context: Mapping[str, Any], stamp: str = ""
+) -> HttpResponse:
+    """The live part of a page, or the order to load the whole page anew.
+
+    The latter when nothing goes on any more (`is_live` in the context), or when the
+    stamp is not the one of the page that asks: then what stands around the live part
+    (ids, buttons, the message at the top) is out of date too.
+    """
+    if context["is_live"] and request.headers.get("Stamp", stamp) == stamp:
+        return render(request, template, dict(context))
+    return HttpResponse(headers={"HX-Refresh": "true"})
+
+
 # --- Lists ----------------------------------------------------------------------------
 
 

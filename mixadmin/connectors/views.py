@@ -24,7 +24,7 @@ from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.audit.models import Entry
 from mixadmin.common.forms import errors_to_form, posted
-from mixadmin.common.pages import chips, choice, count_by, page, paged, search
+from mixadmin.common.pages import chips, choice, count_by, page, paged, part, search
 from mixadmin.common.remedies import CONNECTORS_CLOSED
 from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
 from mixadmin.jobs.models import Job
@@ -181,7 +181,7 @@ def connector_detail(request: Request, project_id: int, pk: int) -> HttpResponse
         "can_edit": _can_edit(request.user, connector.project),
     }
     if request.htmx:
-        return render(request, "connectors/_status.html", context)
+        return part(request, "connectors/_status.html", context, connector.presence)
     target = {"target_type": connector._meta.label_lower, "target_id": str(pk)}
     context |= {
         "settings": _settings(connector),

@@ -13,6 +13,7 @@ from mixadmin.common.pages import (
     count_by,
     page,
     paged,
+    part,
     search,
 )
 from mixadmin.jobs.models import Job
@@ -89,7 +90,7 @@ def project_detail(request: Request, pk: int) -> HttpResponse:
         "polls": project.polls.order_by("name"),
     }
     if request.htmx:
-        return render(request, "projects/_activity.html", context)
+        return part(request, "projects/_activity.html", context)
     context["entries"] = project.entries.all()[:15]
     context["to_adopt"] = project.remote_objects.count()
     return render(request, "projects/detail.html", context)

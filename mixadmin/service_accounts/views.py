@@ -16,10 +16,11 @@ from mixadmin.common.pages import (
     count_by,
     page,
     paged,
+    part,
     search,
 )
-from mixadmin.jobs.models import Job
 from mixadmin.common.states import PRESENT
+from mixadmin.jobs.models import Job
 from mixadmin.projects.access import NotPermitted, visible_jobs
 from mixadmin.projects.models import Project
 
@@ -105,7 +106,7 @@ def account_detail(request: Request, pk: int) -> HttpResponse:
         ),
     }
     if request.htmx:
-        return render(request, "service_accounts/_detail.html", context)
+        return part(request, "service_accounts/_detail.html", context, account.presence)
     context["entries"] = Entry.objects.filter(
         target_type="service_accounts.serviceaccount", target_id=str(account.pk)
     )[:15]
@@ -181,9 +182,9 @@ def organization(request: Request, pk: int) -> HttpResponse:
     except ValidationError as error:
         messages.warning(request, " ".join(error.messages))
         return redirect("service_accounts:edit", via.pk)
-    registered = ServiceAccount.objects.visible_to(request.user).filter(
     # An organization has projects in all regions, and one account may serve them all.
     of_organization = Q(region=via.region) | Q(organization_id=via.organization_id)
+    registered = ServiceAccount.objects.visible_to(request.user).filter(
         of_organization,
         presence__in=PRESENT,
         username__in=[remote.username for remote in found],

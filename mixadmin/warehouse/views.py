@@ -26,7 +26,7 @@ from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.audit.models import Entry
 from mixadmin.common.forms import ActionForm, errors_to_form, posted
-from mixadmin.common.pages import chips, choice, count_by, page, paged, search
+from mixadmin.common.pages import chips, choice, count_by, page, paged, part, search
 from mixadmin.common.states import PRESENT, UNFINISHED_RUN, Presence, RunState
 from mixadmin.jobs.models import Job
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
@@ -142,7 +142,7 @@ def source_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
         "can_edit": _can_edit(request.user, source.project),
     }
     if request.htmx:
-        return render(request, "warehouse/_source_status.html", context)
+        return part(request, "warehouse/_source_status.html", context, source.presence)
     warehouse = WAREHOUSES.get(source.warehouse_type)
     context |= {
         "settings": _settings(source),
@@ -385,7 +385,7 @@ def import_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
         "can_edit": _can_edit(request.user, project),
     }
     if request.htmx:
-        return render(request, "warehouse/_import_status.html", context)
+        return part(request, "warehouse/_import_status.html", context, row.presence)
     context |= {
         "table": row.table_params.items(),
         "settings": _import_settings(row),

@@ -191,7 +191,7 @@ def test_counts_and_progress_of_a_run(page, project):
     for where in (connector.get_absolute_url(), run.get_absolute_url()):
         shown = page.get(where).text
         assert 'value="0.25"' in shown
-        assert "25 %" in shown
+        assert "25&nbsp;%" in shown
         assert "<strong>1,234</strong> imported" in shown
         assert "<strong>unknown</strong> dropped" in shown
         assert "do not add up" not in shown

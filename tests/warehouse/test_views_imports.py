@@ -497,6 +497,29 @@ def test_only_what_goes_on_is_fetched_again(page, project):
         assert 'hx-trigger="every' not in page.get(where, headers=htmx).text
 
 
+def test_the_whole_page_comes_anew_when_more_than_its_live_part_changed(page, project):
+    row = make.make_import(project=project, presence=Presence.PENDING, mixpanel_id=None)
+    where = row.get_absolute_url()
+    shown = page.get(where).text
+    assert """hx-headers='{"Stamp": "pending"}'""" in shown
+    assert "not created yet" in shown
+    asked = {"HX-Request": "true", "Stamp": "pending"}
+    assert "HX-Refresh" not in page.get(where, headers=asked)
+    # It was created and runs: the buttons below and Mixpanel's id are there now.
+    row.presence, row.mixpanel_id = Presence.ACTIVE, 777
+    row.save()
+    run = make.make_run(
+        warehouse_import=row, state=RunState.RUNNING, ended_at=None, raw_state="RUNNING"
+    )
+    assert page.get(where, headers=asked)["HX-Refresh"] == "true"
+    asked["Stamp"] = "active"
+    assert "HX-Refresh" not in page.get(where, headers=asked)
+    run.state, run.ended_at = RunState.SUCCEEDED, timezone.now()
+    run.save()
+    ended = page.get(where, headers=asked)
+    assert (ended["HX-Refresh"], ended.text) == ("true", "")
+
+
 # --- The list -------------------------------------------------------------------------
 
 

@@ -130,18 +130,23 @@ def pretty(value: Any) -> str:
 
 
 @register.simple_tag(takes_context=True)
-def live(context: Context, name: str, going_on: Any, seconds: int = 4) -> SafeString:
+def live(
+    context: Context, name: str, going_on: Any, seconds: int = 4, stamp: str = ""
+) -> SafeString:
     """<section {% live "jobs-table" is_live %}>: the id of a fragment, and, while
     something goes on, that it fetches itself again from the URL of its page.
+
+    stamp: what the rest of the page hangs on; see `pages.part`.
     """
     if not going_on:
         return format_html('id="{}"', name)
     request: HttpRequest = context["request"]
     return format_html(
-        'id="{}" hx-get="{}" hx-trigger="every {}s" hx-swap="outerHTML"',
+        'id="{}" hx-get="{}" hx-trigger="every {}s" hx-swap="outerHTML"{}',
         name,
         request.get_full_path(),
         seconds,
+        format_html(' hx-headers=\'{{"Stamp": "{}"}}\'', stamp) if stamp else "",
     )
 
 
