@@ -79,7 +79,10 @@ def _publish(name: str, *args: Any) -> None:
 
 
 def retry_job(*, job: Job, actor: User | None) -> Job:
-    """Do a failed job again, or a waiting one now."""
+    """Do a failed job again, or a waiting one now.
+
+    Whoever has a failed one done again answers for it: it goes on with their rights.
+    """
     if job.state == Job.State.WAITING:
         changed = Job.objects.filter(pk=job.pk, state=job.state).update(
             run_after=db_now(), rung_at=None
@@ -98,6 +101,7 @@ def retry_job(*, job: Job, actor: User | None) -> Job:
                     recoveries=0,
                     ended_at=None,
                     dismissed=False,
+                    actor=actor or job.actor,
                 )
                 tell_target(job)
         except IntegrityError:
@@ -149,6 +153,7 @@ def decide_job(
             recoveries=0,
             decision={},
             deadline_at=now + timedelta(seconds=TIMES.give_up),
+            actor=actor or job.actor,
         )
         transaction.on_commit(lambda: ring(job.pk), robust=True)
     elif choice == "give_up":
@@ -183,7 +188,16 @@ def _adopt(job: Job, candidate: str) -> None:
         with transaction.atomic():
             result = plan.save(found[candidate].value) or {}
             _move(job, Job.State.ADOPTED)
-            _move(job, plan.after, result=result, decision={}, error_kind="")
+            _move(
+                job,
+                plan.after,
+                result=result,
+                decision={},
+                error_kind="",
+                error_message="",
+                error_raw="",
+                deadline_at=db_now() + timedelta(seconds=TIMES.give_up),
+            )
             Attempt.objects.filter(pk=attempt.pk).update(outcome="done")
     except IntegrityError:
         raise Refused("Something else adopted it first.", code="taken") from None

@@ -46,9 +46,14 @@ def run_poll(poll_id: int) -> None:
         message = str(error)
         if isinstance(error, MixpanelError):
             limits.note(key, ok=error.status is not None and error.status < 500)
-        slower = min(max(poll.interval * 2, TIMES.poll_first), TIMES.poll_most)
+        slower = next_interval(poll.interval, busy=False)
         asked = getattr(error, "retry_after", None)
         seconds = max(slower, clamp_retry_after(asked, 1)) if asked else slower
+    except Exception as mistake:
+        log.exception("the poll %s met a mistake of ours", poll)
+        kind = "internal"
+        message = f"A mistake in mixadmin ended it: {type(mistake).__name__}."
+        seconds = next_interval(poll.interval, busy=False)
     else:
         limits.note(key, ok=True)
         seconds = next_interval(poll.interval, busy=busy)

@@ -26,7 +26,7 @@ from mixadmin.mixpanel.errors import BadRequest, MixpanelError
 from . import limits, registry
 from .fence import send_fence
 from .models import Attempt, Job
-from .operations import Next, Op, after, is_repeatable
+from .operations import REPEATABLE, Next, Op, after, is_repeatable
 from .registry import Candidate, Plan
 from .times import TIMES
 
@@ -36,6 +36,10 @@ State = Job.State
 # A job that was rescued this often kills its workers; a person must look.
 RECOVERIES = 3
 GONE = "What this job is for was removed here in the meantime."
+IN_THE_WAY = (
+    "Mixpanel did it, but a row here is in its way: it is managed here already, or its "
+    "name is taken. Give up here, and adopt it from the list of what exists there."
+)
 # Sends of one call that is not repeatable, each after proof that the last did nothing.
 SENDS = 3
 LOOKS = 5
@@ -160,6 +164,13 @@ def run(job_id: UUID) -> None:
         _run(job, task.plan)
     except Fenced:
         log.warning("job %s was taken over; this worker stops", job.pk)
+    except Exception as mistake:
+        log.exception("job %s met a mistake of ours", job.pk)
+        mine = Job.objects.filter(pk=job.pk, token=job.token, state__in=Job.HELD)
+        for held in mine:
+            why = f"A mistake in mixadmin ended it: {type(mistake).__name__}."
+            pause = backoff(held.recoveries + 1)
+            rescue(held, kind="internal", why=why, pause=pause)
 
 
 def _run(job: Job, make_plan: Any) -> None:
@@ -208,7 +219,9 @@ def _send(job: Job, plan: Plan) -> None:
             credential_version=plan.credential_version,
         )
         client.request_id = str(attempt.request_id)
-        with send_fence(TIMES.total + 5):
+        # A change may read just before it is sent; what makes something new is one call.
+        calls = 2 if job.op in REPEATABLE else 1
+        with send_fence(calls * TIMES.total + 5):
             _begin(job, plan, attempt)
             problem: MixpanelError | None = None
             value = None
@@ -258,25 +271,28 @@ def _begin(job: Job, plan: Plan, attempt: Attempt) -> None:
 def _succeed(
     job: Job, plan: Plan, attempt: Attempt, value: Any, *, adopted: bool = False
 ) -> None:
-    with transaction.atomic():
-        result = plan.save(value) or {}
-        if adopted:
-            move(job, State.ADOPTED, held=job.token)
-        move(
-            job,
-            plan.after,
-            held=job.token,
-            result=result,
-            error_kind="",
-            error_message="",
-            error_raw="",
-            decision={},
-            heard_at=db_now(),
-        )
-        attempt.outcome = "done"
-        attempt.ended_at = db_now()
-        attempt.remote_id = str(result.get("mixpanel_id", ""))
-        attempt.save()
+    try:
+        with transaction.atomic():
+            result = plan.save(value) or {}
+            if adopted:
+                move(job, State.ADOPTED, held=job.token)
+            move(
+                job,
+                plan.after,
+                held=job.token,
+                result=result,
+                error_kind="",
+                error_message="",
+                error_raw="",
+                decision={},
+                heard_at=db_now(),
+            )
+            attempt.outcome = "done"
+            attempt.ended_at = db_now()
+            attempt.remote_id = str(result.get("mixpanel_id", ""))
+            attempt.save()
+    except IntegrityError:
+        _decide(job, [], IN_THE_WAY)
 
 
 def _settle(job: Job, plan: Plan, attempt: Attempt, error: MixpanelError) -> None:
@@ -352,7 +368,7 @@ def _not_now(job: Job, plan: Plan, error: MixpanelError) -> None:
         _again(job, plan, follow, error)
 
 
-def _unknown(job: Job, attempt: Attempt, error: MixpanelError | None) -> None:
+def _unknown(job: Job, attempt: Attempt, error: MixpanelError) -> None:
     """Nobody knows whether it happened. Look when Mixpanel had time to show it."""
     look_at = attempt.started_at + timedelta(seconds=TIMES.total + TIMES.settle)
     if job.op == Op.DESTRUCTIVE:
@@ -363,9 +379,9 @@ def _unknown(job: Job, attempt: Attempt, error: MixpanelError | None) -> None:
         held=job.token,
         run_after=look_at,
         wait_reason=Job.Wait.SETTLE,
-        error_kind=error.kind if error else "worker_lost",
-        error_message=str(error) if error else "The worker died while sending.",
-        error_raw=error.body if error else "",
+        error_kind=error.kind,
+        error_message=str(error),
+        error_raw=error.body,
     )
 
 
@@ -421,6 +437,8 @@ def _reconcile_absence(job: Job, plan: Plan, attempt: Attempt, value: Any) -> No
         _succeed(job, plan, attempt, value, adopted=True)
     elif plan.resend and job.attempt_count < SENDS:
         move(job, State.QUEUED, held=job.token, run_after=db_now())
+    elif plan.resend:
+        _decide(job, [], f"Sent {job.attempt_count} times, and it is still there.")
     else:
         _decide(
             job, [], "It is still there, and sending it again cannot be taken back."
@@ -491,14 +509,25 @@ def rescue_lapsed() -> int:
     return rescued
 
 
-def rescue(job: Job) -> bool:
-    sent = job.state == State.SENDING
+def rescue(
+    job: Job,
+    *,
+    kind: str = "worker_lost",
+    why: str = "Its worker fell silent.",
+    pause: float = 0,
+) -> bool:
+    """Give a held job back, `pause` seconds from now. False if it has moved on."""
     recoveries = job.recoveries + 1
-    now = db_now()
-    changes: dict[str, Any] = {"recoveries": recoveries, "token": job.token + 1}
-    attempt = job.attempts.last()
-    if sent and not is_repeatable(job.op):
+    again_at = _in(pause)
+    changes: dict[str, Any] = {
+        "recoveries": recoveries,
+        "token": job.token + 1,
+        "error_kind": kind,
+        "error_message": why,
+    }
+    if job.state == State.SENDING and not is_repeatable(job.op):
         # It may have happened. This must be looked at even when workers keep dying.
+        attempt = job.attempts.last()
         assert attempt is not None
         seconds = TIMES.total + TIMES.settle
         state, changes["run_after"] = (
@@ -507,28 +536,25 @@ def rescue(job: Job) -> bool:
         )
         changes |= {
             "wait_reason": Job.Wait.SETTLE,
-            "error_kind": "worker_lost",
-            "error_message": "The worker died while sending; it may have happened.",
+            "error_message": f"{why} It was being sent, so it may have happened.",
         }
     elif recoveries > RECOVERIES:
         state = State.DEAD
-        changes |= {
-            "error_kind": "worker_lost",
-            "error_message": f"Its worker died {recoveries} times while {job.state}.",
-        }
+        words = f"{why} That was the {recoveries}th time, while {job.state}."
+        changes["error_message"] = words
         if job.state == State.RECONCILING:
             state = State.NEEDS_DECISION
-            why = "Workers keep dying while they look what became of it."
-            changes["decision"] = {"why": why, "candidates": []}
+            words = f"{why} What became of it could not be looked up."
+            changes["decision"] = {"why": words, "candidates": []}
     elif job.state == State.RECONCILING:
-        state, changes["run_after"] = State.UNKNOWN, now
+        state, changes["run_after"] = State.UNKNOWN, again_at
     else:
-        state, changes["run_after"] = State.QUEUED, now
+        state, changes["run_after"] = State.QUEUED, again_at
     try:
         move(job, state, held=job.token, **changes)
     except Fenced:
         return False
-    log.warning("job %s lost its worker %s; now %s", job.pk, job.worker, state)
+    log.warning("job %s was taken from %s: %s", job.pk, job.worker, kind)
     if state == State.DEAD:
         try:
             tell_target(job)
