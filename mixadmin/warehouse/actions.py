@@ -19,7 +19,7 @@ from mixadmin.common.states import Presence, RunState
 from mixadmin.common.validation import merged, raise_for
 from mixadmin.jobs import limits
 from mixadmin.jobs.actions import enqueue_job, start_polling
-from mixadmin.jobs.models import Attempt, Job
+from mixadmin.jobs.models import Attempt, Job, JobQuerySet
 from mixadmin.jobs.operations import Op
 from mixadmin.jobs.registry import Candidate, Plan, job_task
 from mixadmin.jobs.times import TIMES
@@ -100,16 +100,21 @@ def change_source(
     connection: dict[str, Any] | None = None,
     accepted_warnings: Iterable[str] = (),
 ) -> Job:
-    """Queue another name or other connection values. What is left out stays."""
+    """Queue another name or other connection values. What is left out stays.
+
+    The row takes them over when Mixpanel has accepted them.
+    """
     access.require(actor, source.project)
     _require_active(source)
+    if _changes_of(source).unfinished().exists():
+        raise Refused(
+            "Another change of it is not finished. Wait for its end, or cancel it.",
+            code="change_pending",
+        )
     clear, secret = split_connection(source.warehouse_type, connection or {})
     changed = WarehouseSource.objects.get(pk=source.pk)
     changed.name = source.name if name is None else name
-    changed.connection = {**source.connection, **clear}
-    kept = source.whole_connection()
-    hidden = {k: v for k, v in kept.items() if k not in source.connection} | secret
-    changed.secrets = Secret(json.dumps(hidden) if hidden else "")
+    changed.connection, changed.secrets = _with(source, clear, secret)
     changed.accepted_warnings = list(accepted_warnings)
     if not clear and not secret and changed.name == source.name:
         raise Refused("Nothing is different from what it was.", code="no_change")
@@ -119,8 +124,11 @@ def change_source(
         raise_for(findings, changed.accepted_warnings)
     changed.full_clean()
     with transaction.atomic():
-        changed.save(
-            update_fields=["name", "connection", "secrets", "accepted_warnings"]
+        pending = {"name": changed.name, "connection": clear, "secrets": secret}
+        _set(
+            source,
+            pending=Secret(json.dumps(pending)),
+            accepted_warnings=changed.accepted_warnings,
         )
         told: dict[str, Any] = {
             key: [str(source.connection.get(key, "")), str(value)]
@@ -139,6 +147,21 @@ def change_source(
             f"Change warehouse {changed.name}",
             {"rename": changed.name != source.name, "keys": keys},
         )
+
+
+def _with(
+    source: WarehouseSource, clear: dict[str, Any], secret: dict[str, Any]
+) -> tuple[dict[str, Any], Secret]:
+    """(connection, secrets) of a warehouse with other values for some."""
+    kept = source.whole_connection()
+    hidden = {k: v for k, v in kept.items() if k not in source.connection} | secret
+    connection = {**source.connection, **clear}
+    return connection, Secret(json.dumps(hidden) if hidden else "")
+
+
+def _changes_of(source: WarehouseSource) -> JobQuerySet:
+    jobs: JobQuerySet = Job.objects.for_target(source)
+    return jobs.filter(task="warehouse.change_source")
 
 
 def delete_source(
@@ -611,18 +634,30 @@ def plan_change_source(job: Job) -> Plan:
     source = _source_of(job)
     source_id = source.mixpanel_id
     assert source_id is not None
+    if _changes_of(source).filter(created_at__gt=job.created_at).exists():
+        raise Refused("A later change of this warehouse took its place.")
 
     def send(client: MixpanelClient) -> wire.WarehouseSource:
-        both = source.whole_connection()
+        wanted = source.wanted_change()
         return client.warehouse.update_source(
             source_id,
-            name=source.name if job.params["rename"] else None,
-            connection={key: both[key] for key in job.params["keys"] if key in both},
+            name=wanted["name"] if job.params["rename"] else None,
+            connection=wanted["connection"] | wanted["secrets"],
             warehouse_type=source.warehouse_type if job.params["keys"] else "",
         )
 
     def save(changed: wire.WarehouseSource) -> dict[str, Any]:
-        _set(source, raw=changed.raw, observed_at=db_now())
+        wanted = source.wanted_change()
+        clear, secret = _with(source, wanted["connection"], wanted["secrets"])
+        _set(
+            source,
+            name=wanted["name"] if job.params["rename"] else source.name,
+            connection=clear,
+            secrets=secret,
+            pending="",
+            raw=changed.raw,
+            observed_at=db_now(),
+        )
         return {"mixpanel_id": changed.id}
 
     return Plan(send=send, save=save, **for_job(job))

@@ -35,6 +35,9 @@ class WarehouseSource(Checked, models.Model):
     # What may be shown of the connection; the rest is in `secrets`. Empty when adopted.
     connection = models.JSONField(default=dict, blank=True)
     secrets = SecretJSONField(default="", blank=True)
+    # The change that a job asks Mixpanel for: {name, connection, secrets}. It becomes
+    # the row's when Mixpanel has accepted it.
+    pending = SecretJSONField(default="", blank=True)
     accepted_warnings = models.JSONField(default=list, blank=True)
     mixpanel_id = models.BigIntegerField(null=True, blank=True)
     presence = models.CharField(
@@ -82,6 +85,11 @@ class WarehouseSource(Checked, models.Model):
     def whole_connection(self) -> dict[str, Any]:
         """What is shown and what is secret, together. Raises CannotDecrypt."""
         return {**self.connection, **json.loads(self.secrets.reveal() or "{}")}
+
+    def wanted_change(self) -> dict[str, Any]:
+        """What `pending` holds. Raises CannotDecrypt."""
+        change: dict[str, Any] = json.loads(self.pending.reveal())
+        return change
 
     @property
     def secret_names(self) -> list[str] | None:

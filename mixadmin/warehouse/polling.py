@@ -282,12 +282,13 @@ def _asked(row: WarehouseImport) -> QuerySet[ImportRun]:
 
     One whose job still waits to be sent is not among them: it started nothing.
     """
-    return (
+    sent: QuerySet[ImportRun] = (
         row.runs.filter(started_at=None, job__state__in=MAY_HAVE_STARTED)
         .annotate(sent_at=Max("job__attempts__started_at"))
         .exclude(sent_at=None)
         .order_by("sent_at", "pk")
     )
+    return sent
 
 
 def _take_asked(asked: list[ImportRun], start: datetime) -> ImportRun | None:

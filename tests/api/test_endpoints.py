@@ -323,8 +323,9 @@ def test_a_warehouse_is_connected_changed_and_deleted(
     assert [s["name"] for s in ok(api.get(address))["results"]] == ["Big"]
 
     changed = accepted(api.patch(one, {"name": "Bigger"}))
+    assert changed["warehouse_source"]["name"] == "Big"
     run_due_jobs()
-    assert changed["warehouse_source"]["name"] == "Bigger"
+    assert ok(api.get(one))["name"] == "Bigger"
     assert {s["source_name"] for s in sandbox.objects(make.MIXPANEL_ID)["sources"]} == {
         "Bigger"
     }

@@ -8,8 +8,11 @@ from django.urls import reverse
 
 from mixadmin.audit.models import Entry
 from mixadmin.common.crypto import Secret
+from mixadmin.common.errors import Refused
 from mixadmin.common.states import Presence
+from mixadmin.jobs.actions import retry_job
 from mixadmin.jobs.models import Job
+from mixadmin.warehouse import actions
 from mixadmin.warehouse.models import WarehouseSource
 from tests import make
 
@@ -98,9 +101,12 @@ def test_a_field_that_nobody_knows_is_a_warning_to_tick(page, project):
     assert "direct" not in shown
 
 
-def test_an_empty_secret_is_kept_and_only_other_values_are_sent(page, project):
+def test_an_empty_secret_is_kept_and_only_other_values_are_sent(
+    page, project, sandbox, run_due_jobs
+):
     source = make.make_source(
         project=project,
+        mixpanel_id=sandbox.add_source(make.MIXPANEL_ID, "Warehouse", "postgres"),
         warehouse_type="postgres",
         connection={
             "host": "db.example.com",
@@ -120,10 +126,43 @@ def test_an_empty_secret_is_kept_and_only_other_values_are_sent(page, project):
 
     assert answer.status_code == 302
     source.refresh_from_db()
+    assert source.connection["user"] == "mixpanel"
+    run_due_jobs()
+    source.refresh_from_db()
     assert source.connection["user"] == "reader"
     assert source.connection["host"] == "db.example.com"
     assert source.secrets.reveal() == '{"password": "old-pa55"}'
     assert Job.objects.get().params["keys"] == ["user"]
+
+
+def test_what_mixpanel_refuses_leaves_the_warehouse_as_it_was(
+    page, project, owner, sandbox, poll, run_due_jobs
+):
+    remote_id = sandbox.add_source(make.MIXPANEL_ID, "Warehouse", "bigquery")
+    source = make.make_source(project=project, mixpanel_id=remote_id)
+    sandbox.fault(method="PATCH", kind="status", status=400, body={"error": "no"})
+    source.refresh_from_db()
+    first = actions.change_source(source=source, actor=owner, name="Lake")
+    with pytest.raises(Refused) as refused:
+        actions.change_source(source=source, actor=owner, name="Sea")
+    assert refused.value.code == "change_pending"
+    run_due_jobs()
+    source.refresh_from_db()
+    assert source.name == "Warehouse"
+
+    actions.change_source(source=source, actor=owner, name="Sea")
+    poll(project)
+    run_due_jobs()
+    source.refresh_from_db()
+    assert (source.name, bool(source.pending)) == ("Sea", False)
+    there = sandbox.objects(make.MIXPANEL_ID)["sources"][0]
+    assert there["source_name"] == "Sea"
+
+    retry_job(job=Job.objects.get(pk=first.pk), actor=owner)
+    run_due_jobs()
+    first.refresh_from_db()
+    assert (first.state, first.error_kind) == ("failed", "refused")
+    assert "later change" in first.error_message
 
 
 def test_a_change_of_nothing_is_told_so(page, project):

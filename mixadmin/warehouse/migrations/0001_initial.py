@@ -34,6 +34,10 @@ class Migration(migrations.Migration):
                     "secrets",
                     mixadmin.common.crypto.SecretJSONField(blank=True, default=""),
                 ),
+                (
+                    "pending",
+                    mixadmin.common.crypto.SecretJSONField(blank=True, default=""),
+                ),
                 ("accepted_warnings", models.JSONField(blank=True, default=list)),
                 ("mixpanel_id", models.BigIntegerField(blank=True, null=True)),
                 (
