@@ -139,7 +139,12 @@ def job_retry(request: Request, pk: UUID) -> HttpResponse:
 def job_cancel(request: Request, pk: UUID) -> HttpResponse:
     job = get_job(request.user, pk, EDITOR)
     actions.cancel_job(job=job, actor=request.user)
-    messages.success(request, "The job is cancelled. Nothing was sent.")
+    sent = (
+        "Nothing more is sent; look what an earlier attempt has changed."
+        if job.attempt_count
+        else "Nothing was sent."
+    )
+    messages.success(request, f"The job is cancelled. {sent}")
     return redirect(job)
 
 

@@ -264,6 +264,20 @@ def test_a_queued_job_is_cancelled_and_its_target_told(page, project, owner):
     assert account.presence == "active"
 
 
+def test_who_cancels_after_an_attempt_is_not_told_that_nothing_was_sent(page, project):
+    job = make.make_job(
+        project=project,
+        task="warehouse.patch_import",
+        state="waiting",
+        attempt_count=1,
+        target_type="warehouse.warehouseimport",
+        target_id=str(make.make_import(project=project).pk),
+    )
+    answer = page.post(reverse("jobs:cancel", args=[job.pk]), follow=True)
+    assert "Nothing was sent" not in answer.text
+    assert "earlier attempt" in answer.text
+
+
 def test_a_failed_job_is_retried(page, project, owner):
     job, _ = make_real_job(project, page, owner)
     Job.objects.update(state="failed")
