@@ -1,5 +1,7 @@
 """Two vocabularies that people see, each defined once."""
 
+from typing import Any
+
 from django.db import models
 
 
@@ -32,3 +34,9 @@ class Presence(models.TextChoices):
 
 # Rows that a person still works with; a deleted row is kept for its history.
 PRESENT = (Presence.PENDING, Presence.ACTIVE, Presence.DELETING, Presence.MISSING)
+
+
+def verification_words(row: Any) -> str:
+    """How a verification ended, and the detail, which may begin with the same words."""
+    label, detail = row.get_verification_display(), row.verification_detail
+    return detail if detail.startswith(label) else f"{label}: {detail}"

@@ -16,6 +16,7 @@ from mixadmin.common.pages import (
     part,
     search,
 )
+from mixadmin.common.states import verification_words
 from mixadmin.jobs.models import Job
 from mixadmin.service_accounts.models import may_change
 
@@ -125,9 +126,7 @@ def project_verify(request: Request, pk: int) -> HttpResponse:
     actions.verify_project(project=project, actor=request.user)
     works = project.verification == Project.Verification.WORKS
     tell = messages.success if works else messages.error
-    tell(
-        request, f"{project.get_verification_display()}: {project.verification_detail}"
-    )
+    tell(request, verification_words(project))
     return redirect(project)
 
 

@@ -19,7 +19,7 @@ from mixadmin.common.pages import (
     part,
     search,
 )
-from mixadmin.common.states import PRESENT
+from mixadmin.common.states import PRESENT, verification_words
 from mixadmin.jobs.models import Job
 from mixadmin.projects.access import NotPermitted, visible_jobs
 from mixadmin.projects.models import Project
@@ -151,9 +151,7 @@ def account_verify(request: Request, pk: int) -> HttpResponse:
     actions.verify_service_account(account=account, actor=request.user)
     works = account.verification == ServiceAccount.Verification.WORKS
     tell = messages.success if works else messages.error
-    tell(
-        request, f"{account.get_verification_display()}: {account.verification_detail}"
-    )
+    tell(request, verification_words(account))
     return redirect(account)
 
 

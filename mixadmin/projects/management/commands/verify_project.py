@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from mixadmin.common.states import verification_words
 from mixadmin.projects.actions import verify_project
 from mixadmin.projects.models import Project
 
@@ -27,7 +28,7 @@ class Command(BaseCommand):
         project = verify_project(
             project=find_project(options["mixpanel_id"]), actor=None
         )
-        told = f"{project.get_verification_display()}: {project.verification_detail}"
+        told = verification_words(project)
         if project.verification != Project.Verification.WORKS:
             raise CommandError(told)
         self.stdout.write(told)
