@@ -274,7 +274,7 @@ def test_who_cancels_after_an_attempt_is_not_told_that_nothing_was_sent(page, pr
         target_id=str(make.make_import(project=project).pk),
     )
     answer = page.post(reverse("jobs:cancel", args=[job.pk]), follow=True)
-    assert "Nothing was sent" not in answer.text
+    assert "Nothing was sent." not in answer.text
     assert "earlier attempt" in answer.text
 
 
