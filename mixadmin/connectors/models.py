@@ -1,23 +1,14 @@
-from datetime import timedelta
-from typing import Any, Self
-
 from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
-from mixadmin.common.states import PRESENT, Presence, RunState
-from mixadmin.common.validation import Checked, raise_for
-from mixadmin.projects.models import Project
+from mixadmin.common.validation import raise_for
+from mixadmin.projects.models import Managed, Project, Run
 
 from .kinds import KINDS, check_connector
 
 
-class ConnectorQuerySet(models.QuerySet[Any]):
-    def present(self) -> Self:
-        return self.filter(presence__in=(*PRESENT, Presence.NOT_CREATED))
-
-
-class Connector(Checked, models.Model):
+class Connector(Managed):
     """A Cloud Import from a bucket: one run over everything under a prefix.
 
     Mixpanel has no way to change one: a change is a deletion and a creation.
@@ -31,24 +22,13 @@ class Connector(Checked, models.Model):
     connector_type = models.CharField(max_length=60)
     connector_properties = models.JSONField(default=dict)
     category_properties = models.JSONField(default=dict)
-    accepted_warnings = models.JSONField(default=list, blank=True)
 
     mixpanel_id = models.CharField(max_length=60, blank=True)
-    presence = models.CharField(
-        max_length=12, choices=Presence, default=Presence.PENDING
-    )
-    adopted = models.BooleanField(default=False)
     # active, stopped, paused, or "" where the list says null.
     status = models.CharField(max_length=60, blank=True)
     failure_message = models.TextField(blank=True)
-    raw = models.JSONField(default=dict, blank=True)
-    observed_at = models.DateTimeField(null=True, blank=True)
-    absent_since = models.DateTimeField(null=True, blank=True)
     watch_until = models.DateTimeField(null=True, blank=True)
     history_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = ConnectorQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -101,43 +81,22 @@ class Connector(Checked, models.Model):
         return self.connector_type in KINDS
 
 
-class ConnectorRunQuerySet(models.QuerySet["ConnectorRun"]):
-    def unfinished(self) -> Self:
-        return self.filter(state__in=(RunState.QUEUED, RunState.RUNNING))
-
-
-class ConnectorRun(models.Model):
+class ConnectorRun(Run):
     """One run of a connector, with its counters as Mixpanel last told them."""
 
     connector = models.ForeignKey(
         Connector, on_delete=models.CASCADE, related_name="runs"
     )
-    # Mixpanel's id where it gives one; often "".
-    mixpanel_run_id = models.CharField(max_length=100, blank=True)
-    state = models.CharField(max_length=22, choices=RunState)
-    raw_state = models.CharField(max_length=60, blank=True)
-    started_at = models.DateTimeField(null=True)
-    ordinal = models.PositiveSmallIntegerField(default=0)
-    ended_at = models.DateTimeField(null=True)
     # 0 to 1, None when not told.
     progress = models.FloatField(null=True)
     error_message = models.TextField(blank=True)
     error_code = models.CharField(max_length=100, blank=True)
-    num_events_imported = models.BigIntegerField(null=True)
     num_events_processed = models.BigIntegerField(null=True)
     num_events_dropped = models.BigIntegerField(null=True)
     num_files_imported = models.BigIntegerField(null=True)
     size_imported = models.BigIntegerField("bytes imported", null=True)
-    is_gap = models.BooleanField(default=False)
-    note = models.TextField(blank=True)
-    raw = models.JSONField(default=dict)
-    at = models.DateTimeField()
-    seen_at = models.DateTimeField()
 
-    objects = ConnectorRunQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-at", "-id"]
+    class Meta(Run.Meta):
         indexes = [
             models.Index(
                 fields=["connector", "-at", "-id"], name="connectors_run_newest"
@@ -160,9 +119,3 @@ class ConnectorRun(models.Model):
             "connectors:run_detail",
             args=[self.connector.project_id, self.connector_id, self.pk],
         )
-
-    @property
-    def duration(self) -> timedelta | None:
-        if self.started_at is None or self.ended_at is None:
-            return None
-        return self.ended_at - self.started_at

@@ -31,8 +31,8 @@ CONNECTOR_GONE = (
 
 
 @poller(POLL)
-def poll(project_id: int) -> bool:
-    """Poll one project. Returns whether a run goes on or is expected soon."""
+def poll(project_id: int) -> int:
+    """Poll one project. Returns for how many connectors a run goes on or is expected."""
     project = Project.objects.get(pk=project_id)
     with client_for(project) as client:
         count_call(project_id)
@@ -43,22 +43,22 @@ def poll(project_id: int) -> bool:
             # How a project looks in which Mixpanel has closed Cloud Import; a service
             # account without the right looks the same, and verifying tells them apart.
             Project.objects.filter(pk=project_id).update(connectors_open=False)
-            return False
+            return 0
         Project.objects.filter(pk=project_id).exclude(connectors_open=True).update(
             connectors_open=True
         )
         observe(project, found, asked_at)
-        busy = False
+        going_on = 0
         for row in _wanting_history(project):
             count_call(project_id)
             runs = client.connectors.history(row.mixpanel_id)
-            busy = record_history(row, runs, db_now()) or busy
+            going_on += record_history(row, runs, db_now())
     # Nobody is asked any more about the runs of a connector that is not there.
     ConnectorRun.objects.unfinished().filter(
         connector__project=project,
         connector__presence__in=(Presence.MISSING, Presence.DELETED),
     ).update(state=RunState.UNKNOWN, note=CONNECTOR_GONE)
-    return busy
+    return going_on
 
 
 def observe(

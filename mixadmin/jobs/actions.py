@@ -272,6 +272,9 @@ def start_polling(*, name: str, project_id: int) -> None:
     )
     if not created:
         # Also while one goes on: it may have read before the change, and sees by the
-        # other time that it must be done again.
-        Poll.objects.filter(pk=poll.pk).update(next_at=now, interval=0, rung_at=None)
+        # other time that it must be done again. Wishes that come close to one another
+        # are met together, so that many changes do not use up the budget of the minute.
+        pause = timedelta(seconds=TIMES.poll_busy)
+        soon = max(now, poll.polled_at + pause) if poll.polled_at else now
+        Poll.objects.filter(pk=poll.pk).update(next_at=soon, interval=0, rung_at=None)
     transaction.on_commit(lambda: ring_poll(poll.pk), robust=True)

@@ -69,7 +69,7 @@ class Task:
 
 
 TASKS: dict[str, Task] = {}
-POLLERS: dict[str, Callable[[int], bool]] = {}
+POLLERS: dict[str, Callable[[int], int]] = {}
 TICKS: list[Callable[[], None]] = []
 
 
@@ -79,7 +79,7 @@ def task(name: str) -> Task | None:
     return TASKS.get(name)
 
 
-def pollers() -> dict[str, Callable[[int], bool]]:
+def pollers() -> dict[str, Callable[[int], int]]:
     """What is polled, by name. Loads the `tasks` module of every app first."""
     autodiscover_modules("tasks")
     return POLLERS
@@ -97,10 +97,10 @@ def job_task(
     return register
 
 
-def poller(name: str) -> Callable[[Callable[[int], bool]], Callable[[int], bool]]:
-    """Register what is polled for a project id. It returns whether much is going on."""
+def poller(name: str) -> Callable[[Callable[[int], int]], Callable[[int], int]]:
+    """Register what is polled for a project id. It returns how many things go on."""
 
-    def register(poll: Callable[[int], bool]) -> Callable[[int], bool]:
+    def register(poll: Callable[[int], int]) -> Callable[[int], int]:
         POLLERS[name] = poll
         return poll
 

@@ -1,4 +1,5 @@
-from typing import Self
+from datetime import timedelta
+from typing import Any, Self
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -7,6 +8,7 @@ from django.urls import reverse
 
 from mixadmin.accounts.models import User
 from mixadmin.common.crypto import SecretField
+from mixadmin.common.states import PRESENT, UNFINISHED_RUN, Presence, RunState
 from mixadmin.common.validation import Checked, no_hidden_characters
 
 
@@ -155,3 +157,76 @@ class RemoteObject(models.Model):
 
     def __str__(self) -> str:
         return self.summary
+
+
+class ManagedQuerySet(models.QuerySet[Any]):
+    def present(self) -> Self:
+        """Those that a person still works with."""
+        return self.filter(presence__in=(*PRESENT, Presence.NOT_CREATED))
+
+
+class Managed(Checked, models.Model):
+    """Our row for something at Mixpanel, and how the two stand to one another.
+
+    A subclass has `project` and `mixpanel_id`.
+    """
+
+    accepted_warnings = models.JSONField(default=list, blank=True)
+    presence = models.CharField(
+        max_length=12, choices=Presence, default=Presence.PENDING
+    )
+    # Made by somebody else, and managed here since.
+    adopted = models.BooleanField(default=False)
+    # As Mixpanel last told of it, and when.
+    raw = models.JSONField(default=dict, blank=True)
+    observed_at = models.DateTimeField(null=True, blank=True)
+    # Since when Mixpanel's lists leave it out.
+    absent_since = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ManagedQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class RunQuerySet(models.QuerySet[Any]):
+    def unfinished(self) -> Self:
+        return self.filter(state__in=UNFINISHED_RUN)
+
+
+class Run(models.Model):
+    """A run at Mixpanel, kept after Mixpanel has forgotten it.
+
+    Mixpanel gives no id that can be relied on: a run is known by when it started, and by
+    its place among runs that started at the same moment. A gap is a row too: runs that
+    nobody saw.
+    """
+
+    state = models.CharField(max_length=22, choices=RunState)
+    # Mixpanel's own word; "" while only the request is known.
+    raw_state = models.CharField(max_length=60, blank=True)
+    started_at = models.DateTimeField(null=True)
+    ordinal = models.PositiveSmallIntegerField(default=0)
+    ended_at = models.DateTimeField(null=True)
+    num_events_imported = models.BigIntegerField(null=True)
+    # What Mixpanel calls it, where it does.
+    mixpanel_run_id = models.CharField(max_length=100, blank=True)
+    is_gap = models.BooleanField(default=False)
+    note = models.TextField(blank=True)
+    raw = models.JSONField(default=dict)
+    # started_at, or while there is none when it was asked for or first seen.
+    at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+        ordering = ["-at", "-id"]
+
+    @property
+    def duration(self) -> timedelta | None:
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return self.ended_at - self.started_at

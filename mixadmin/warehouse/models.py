@@ -1,6 +1,6 @@
 import json
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 from django.db import models
 from django.db.models import Max, Q
@@ -8,22 +8,16 @@ from django.urls import reverse
 
 from mixadmin.common.crypto import CannotDecrypt, SecretJSONField
 from mixadmin.common.rules import clean_text
-from mixadmin.common.states import PRESENT, Presence, RunState
-from mixadmin.common.validation import Checked, raise_for
-from mixadmin.projects.models import Project
+from mixadmin.common.states import RunState
+from mixadmin.common.validation import raise_for
+from mixadmin.projects.models import Managed, Project, Run
 
 from .databricks import differs
 from .kinds import KINDS, WAREHOUSES, check_source, frequency_label
 from .sync_modes import SYNC_MODES, Deadline, check_import, mirror_deadline
 
 
-class PresenceQuerySet(models.QuerySet[Any]):
-    def present(self) -> Self:
-        """Those that a person still works with."""
-        return self.filter(presence__in=(*PRESENT, Presence.NOT_CREATED))
-
-
-class WarehouseSource(Checked, models.Model):
+class WarehouseSource(Managed):
     """A warehouse that Mixpanel reads from. Mixpanel never echoes how it connects."""
 
     project = models.ForeignKey(
@@ -38,18 +32,7 @@ class WarehouseSource(Checked, models.Model):
     # The change that a job asks Mixpanel for: {name, connection, secrets}. It becomes
     # the row's when Mixpanel has accepted it.
     pending = SecretJSONField(default="", blank=True)
-    accepted_warnings = models.JSONField(default=list, blank=True)
     mixpanel_id = models.BigIntegerField(null=True, blank=True)
-    presence = models.CharField(
-        max_length=12, choices=Presence, default=Presence.PENDING
-    )
-    adopted = models.BooleanField(default=False)
-    raw = models.JSONField(default=dict, blank=True)
-    observed_at = models.DateTimeField(null=True, blank=True)
-    absent_since = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = PresenceQuerySet.as_manager()
 
     class Meta:
         ordering = ["name", "pk"]
@@ -106,7 +89,7 @@ class WarehouseSource(Checked, models.Model):
         raise_for(findings, self.accepted_warnings)
 
 
-class WarehouseImport(Checked, models.Model):
+class WarehouseImport(Managed):
     """A table that Mixpanel imports, once or again and again."""
 
     project = models.ForeignKey(
@@ -130,29 +113,18 @@ class WarehouseImport(Checked, models.Model):
     # Nanoseconds, as on the wire.
     run_every = models.BigIntegerField(null=True, blank=True)
     databricks_params = models.JSONField(null=True, blank=True)
-    accepted_warnings = models.JSONField(default=list, blank=True)
 
     paused = models.BooleanField(default=False)
     # Paused while nobody here asked for it: by the volume guard, or in Mixpanel.
     paused_elsewhere = models.BooleanField(default=False)
     mixpanel_id = models.BigIntegerField(null=True, blank=True)
-    presence = models.CharField(
-        max_length=12, choices=Presence, default=Presence.PENDING
-    )
-    adopted = models.BooleanField(default=False)
     last_dispatch_at = models.DateTimeField(null=True, blank=True)
-    raw = models.JSONField(default=dict, blank=True)
-    observed_at = models.DateTimeField(null=True, blank=True)
     # When an adopted import itself was asked for what the list leaves out.
     details_at = models.DateTimeField(null=True, blank=True)
-    absent_since = models.DateTimeField(null=True, blank=True)
     # The history is asked for until then even when the list shows nothing new.
     watch_until = models.DateTimeField(null=True, blank=True)
     # None also when it is to be asked for anew.
     history_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = PresenceQuerySet.as_manager()
 
     class Meta:
         ordering = ["-pk"]
@@ -239,46 +211,19 @@ class WarehouseImport(Checked, models.Model):
         return mirror_deadline(self.source.warehouse_type, last)
 
 
-class ImportRunQuerySet(models.QuerySet["ImportRun"]):
-    def unfinished(self) -> Self:
-        return self.filter(state__in=(RunState.QUEUED, RunState.RUNNING))
-
-
-class ImportRun(models.Model):
-    """One run of an import, kept after Mixpanel has forgotten it.
-
-    Mixpanel gives no id: a run is known by when it started, and by its place among runs
-    that started at the same moment. A gap is a row too: runs that nobody saw.
-    """
+class ImportRun(Run):
+    """One run of an import, or the request for one that has not started yet."""
 
     warehouse_import = models.ForeignKey(
         WarehouseImport, on_delete=models.CASCADE, related_name="runs"
     )
-    state = models.CharField(max_length=22, choices=RunState)
-    # Mixpanel's own word; "" while only the request is known.
-    raw_state = models.CharField(max_length=60, blank=True)
-    started_at = models.DateTimeField(null=True)
-    ordinal = models.PositiveSmallIntegerField(default=0)
-    ended_at = models.DateTimeField(null=True)
-    num_events_imported = models.BigIntegerField(null=True)
     # Who asked for it, when it was a person or a tool: their job.
     job = models.OneToOneField(
         "jobs.Job", null=True, on_delete=models.SET_NULL, related_name="import_run"
     )
     requested_at = models.DateTimeField(null=True)
-    # Returned by manual-sync; the history does not carry it.
-    mixpanel_run_id = models.CharField(max_length=100, blank=True)
-    is_gap = models.BooleanField(default=False)
-    note = models.TextField(blank=True)
-    raw = models.JSONField(default=dict)
-    # started_at, or while there is none when it was asked for or first seen.
-    at = models.DateTimeField()
-    seen_at = models.DateTimeField()
 
-    objects = ImportRunQuerySet.as_manager()
-
-    class Meta:
-        ordering = ["-at", "-id"]
+    class Meta(Run.Meta):
         indexes = [
             models.Index(
                 fields=["warehouse_import", "-at", "-id"], name="warehouse_run_newest"
@@ -301,9 +246,3 @@ class ImportRun(models.Model):
         return reverse(
             "warehouse:run_detail", args=[run_of.project_id, run_of.pk, self.pk]
         )
-
-    @property
-    def duration(self) -> timedelta | None:
-        if self.started_at is None or self.ended_at is None:
-            return None
-        return self.ended_at - self.started_at

@@ -43,8 +43,8 @@ IMPORT_GONE = "The import is no longer at Mixpanel, so the end of its run is not
 
 
 @poller(POLL)
-def poll(project_id: int) -> bool:
-    """Poll one project. Returns whether a run goes on or is expected soon."""
+def poll(project_id: int) -> int:
+    """Poll one project. Returns for how many imports a run goes on or is expected."""
     project = Project.objects.get(pk=project_id)
     with client_for(project) as client:
         now = db_now()
@@ -58,11 +58,9 @@ def poll(project_id: int) -> bool:
         count_call(project_id)
         asked_at = db_now()
         observe_imports(project, client.warehouse.list_imports(), asked_at)
-        busy = False
-        for row in _wanting_history(project):
-            busy = _poll_history(client, row) or busy
+        going_on = sum(_poll_history(client, row) for row in _wanting_history(project))
     _end_runs_of_gone_imports(project)
-    return busy
+    return going_on
 
 
 def observe_sources(

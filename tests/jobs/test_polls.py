@@ -98,7 +98,7 @@ def test_a_worker_that_comes_back_late_writes_nothing(poll, register):
     register(slow)
     run(poll)
     assert poll.token == 2
-    assert (poll.error_kind, poll.interval) == ("", TIMES.poll_busy)
+    assert (poll.error_kind, poll.interval) == ("", polls.next_interval(0, going_on=1))
 
 
 def test_a_wish_for_a_poll_while_one_goes_on_is_not_lost(poll, register):
@@ -150,7 +150,7 @@ def test_errors_slow_a_poll_down_and_are_told(poll, register):
     run(poll)
     assert (poll.error_kind, poll.error_message) == ("", "")
     assert poll.succeeded_at == poll.polled_at
-    assert poll.interval == TIMES.poll_busy
+    assert poll.interval == polls.next_interval(0, going_on=1)
 
 
 def test_errors_slow_a_poll_down_to_a_bound(poll, register):
@@ -214,3 +214,21 @@ def test_every_poller_of_the_product_is_polled_and_told(project, poll):
     rows = Poll.objects.filter(project=project)
     assert {row.name for row in rows} >= {"warehouse", "connectors"}
     assert {row.error_kind for row in rows} == {""}
+
+
+def test_many_things_that_go_on_are_asked_for_within_the_budget():
+    for going_on in (1, 8, 50, 500):
+        seconds = polls.next_interval(0, going_on=going_on)
+        calls_a_minute = (1 + going_on) * 60 / seconds
+        assert calls_a_minute <= polls.CALLS_PER_MINUTE
+
+
+def test_wishes_that_come_close_to_one_another_are_met_together(project):
+    from mixadmin.jobs.actions import start_polling
+
+    start_polling(name="warehouse", project_id=project.pk)
+    poll = Poll.objects.get(name="warehouse")
+    polls.run_poll(poll.pk)
+    start_polling(name="warehouse", project_id=project.pk)
+    poll.refresh_from_db()
+    assert poll.next_at >= poll.polled_at
