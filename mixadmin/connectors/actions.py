@@ -1,12 +1,9 @@
 """What people do with cloud connectors, and the jobs that make Mixpanel follow."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from mixadmin.accounts.models import User
@@ -14,7 +11,7 @@ from mixadmin.audit.actions import record
 from mixadmin.common.clock import db_now
 from mixadmin.common.errors import Refused
 from mixadmin.common.states import Presence
-from mixadmin.jobs.actions import enqueue_job, start_polling
+from mixadmin.jobs.actions import start_polling
 from mixadmin.jobs.models import Attempt, Job
 from mixadmin.jobs.operations import Op
 from mixadmin.jobs.registry import Candidate, Plan, job_task
@@ -22,10 +19,21 @@ from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import connectors as wire
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import NotFound
-from mixadmin.mixpanel.reading import Mismatch
 from mixadmin.projects import access
+from mixadmin.projects.managed import (
+    digest,
+    enqueue_for,
+    no_longer_remote,
+    read_again,
+    require_active,
+    require_adoptable,
+    require_forgettable,
+    require_typed,
+    start_deleting,
+    unless_success,
+    without_empty,
+)
 from mixadmin.projects.models import Project, RemoteObject
-from mixadmin.projects.observing import unless_success
 from mixadmin.service_accounts.clients import for_job
 
 from .models import Connector
@@ -57,7 +65,7 @@ def create_connector(
         label=label,
         connector_type=connector_type,
         connector_properties=connector_properties,
-        category_properties=_without_empty(category_properties),
+        category_properties=without_empty(category_properties),
         accepted_warnings=list(accepted_warnings),
     )
     connector.full_clean(
@@ -66,7 +74,9 @@ def create_connector(
     with transaction.atomic():
         connector.save()
         record(actor=actor, verb="asked to create", target=connector)
-        job = _enqueue(connector, actor, "create", f"Create connector {label}")
+        job = enqueue_for(
+            connector, actor, "connectors.create", f"Create connector {label}"
+        )
     return connector, job
 
 
@@ -75,39 +85,26 @@ def delete_connector(
 ) -> Job:
     """Queue the deletion. What was imported stays in Mixpanel."""
     access.require(actor, connector.project)
-    if connector.presence != Presence.ACTIVE or not connector.mixpanel_id:
-        words = connector.get_presence_display().lower()
-        raise Refused(
-            f"{connector} is {words}. Only what is in Mixpanel can be deleted there.",
-            code="not_active",
-        )
+    require_active(connector)
     if not connector.is_known_type:
         raise Refused(
             f"A connector of the type {connector.connector_type} is only shown here. "
             "Delete it in Mixpanel.",
             code="unknown_type",
         )
-    if typed_name != str(connector):
-        message = f"Type its label, {connector}, to confirm."
-        raise ValidationError({"typed_name": ValidationError(message, code="typed")})
+    require_typed(str(connector), typed_name)
     with transaction.atomic():
-        changed = Connector.objects.filter(
-            pk=connector.pk, presence=Presence.ACTIVE
-        ).update(presence=Presence.DELETING)
-        if not changed:
-            raise Refused("It has changed in the meantime.", code="moved_on")
+        start_deleting(connector)
         record(actor=actor, verb="asked to delete", target=connector)
-        return _enqueue(connector, actor, "delete", f"Delete connector {connector}")
+        return enqueue_for(
+            connector, actor, "connectors.delete", f"Delete connector {connector}"
+        )
 
 
 def forget_connector(*, connector: Connector, actor: User | None) -> None:
     """Remove a connector that is not at Mixpanel (any more). Its history is kept."""
     access.require(actor, connector.project)
-    if connector.presence not in (Presence.NOT_CREATED, Presence.MISSING):
-        raise Refused(
-            "Only what is not in Mixpanel can be removed here alone. Delete it.",
-            code="not_forgettable",
-        )
+    require_forgettable(connector)
     with transaction.atomic():
         record(actor=actor, verb="forgot", target=connector)
         # Without its id: should it be there after all, it can be adopted.
@@ -121,24 +118,11 @@ def adopt(
 ) -> list[Connector]:
     """Manage here the connectors that exist at Mixpanel."""
     access.require(actor, project)
-    if not remote_objects:
-        raise ValidationError({"remote_objects": "Choose at least one."})
-    if project.jobs.filter(state__in=Job.UNSETTLED, task="connectors.create").exists():
-        raise Refused(
-            "A creation in this project is not settled yet; it may be the one that "
-            "made this. Adopt when it has ended.",
-            code="unsettled_creation",
-        )
+    require_adoptable(project, remote_objects, ("connectors.create",))
     rows = []
     with transaction.atomic():
         for remote in remote_objects:
-            try:
-                found = wire.read_connector(remote.raw)
-            except Mismatch as error:
-                raise Refused(
-                    f"Mixpanel's answer about {remote} cannot be read: {error}.",
-                    code="unreadable",
-                ) from None
+            found = read_again(wire.read_connector, remote)
             row = Connector(
                 project=project,
                 label=found.label[:255] or f"Connector {found.id[:8]}",
@@ -162,17 +146,6 @@ def adopt(
     return rows
 
 
-def _enqueue(connector: Connector, actor: User | None, task: str, title: str) -> Job:
-    return enqueue_job(
-        task=f"connectors.{task}",
-        title=title,
-        target=connector,
-        project_id=connector.project_id,
-        service_account_id=connector.project.service_account_id,
-        actor=actor,
-    )
-
-
 def _connector_of(job: Job) -> Connector:
     rows = Connector.objects.select_related("project")
     connector: Connector = rows.get(pk=job.target_id)
@@ -193,14 +166,8 @@ def looks_like(found: wire.Connector, connector: Connector) -> bool:
 
 
 def _holds(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    wanted = _without_empty(ours)
+    wanted = without_empty(ours)
     return all(theirs.get(name) == value for name, value in wanted.items())
-
-
-def _without_empty(values: Any) -> Any:
-    if not isinstance(values, Mapping):
-        return values
-    return {k: v for k, v in values.items() if v is not None and v not in ("", {})}
 
 
 @job_task("connectors.create", op=Op.NON_IDEMPOTENT)
@@ -239,29 +206,21 @@ def plan_create(job: Job) -> Plan:
             observed_at=now,
             watch_until=now + timedelta(seconds=TIMES.run_window),
         )
-        RemoteObject.objects.filter(
-            project=connector.project_id,
-            kind=RemoteObject.Kind.CONNECTOR,
-            mixpanel_id=made.id,
-        ).delete()
+        no_longer_remote(connector, RemoteObject.Kind.CONNECTOR, made.id)
         start_polling(name=POLL, project_id=connector.project_id)
         return {"mixpanel_id": made.id}
 
-    text = json.dumps(
-        [
-            connector.label,
-            connector.connector_type,
-            connector.connector_properties,
-            connector.category_properties,
-        ],
-        sort_keys=True,
-    )
     return Plan(
         known=lambda client: [c.id for c in client.connectors.list()],
         send=send,
         find=find,
         save=save,
-        fingerprint=hashlib.sha256(text.encode()).hexdigest(),
+        fingerprint=digest(
+            connector.label,
+            connector.connector_type,
+            connector.connector_properties,
+            connector.category_properties,
+        ),
         follow=unless_success(connector, Presence.PENDING, Presence.NOT_CREATED),
         **for_job(job),
     )

@@ -16,8 +16,8 @@ from mixadmin.jobs.registry import poller
 from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import connectors as wire
 from mixadmin.mixpanel.errors import NotAllowed, NotFound
+from mixadmin.projects.managed import note_presence, remember_unmanaged
 from mixadmin.projects.models import Project, RemoteObject
-from mixadmin.projects.observing import note_presence, remember_unmanaged
 from mixadmin.service_accounts.clients import client_for
 
 from .actions import POLL

@@ -22,7 +22,7 @@ from mixadmin.jobs.registry import Candidate, Plan, job_task
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import MixpanelError
 from mixadmin.projects.access import NotPermitted
-from mixadmin.projects.observing import unless_success
+from mixadmin.projects.managed import unless_success
 
 from .clients import client_for_account, ensure_usable, note_refusal
 from .models import ServiceAccount, may_change, may_use

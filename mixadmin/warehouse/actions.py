@@ -1,6 +1,5 @@
 """What people do with warehouses and imports, and the jobs that make Mixpanel follow."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from mixadmin.common.rules import Finding, clean_text
 from mixadmin.common.states import Presence, RunState
 from mixadmin.common.validation import merged, raise_for
 from mixadmin.jobs import limits
-from mixadmin.jobs.actions import enqueue_job, start_polling
+from mixadmin.jobs.actions import start_polling
 from mixadmin.jobs.models import Attempt, Job, JobQuerySet
 from mixadmin.jobs.operations import Op
 from mixadmin.jobs.registry import Candidate, Plan, job_task
@@ -26,10 +25,22 @@ from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import warehouse as wire
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import NotFound
-from mixadmin.mixpanel.reading import Mismatch
 from mixadmin.projects import access
+from mixadmin.projects.managed import (
+    digest,
+    enqueue_for,
+    is_given,
+    no_longer_remote,
+    read_again,
+    require_active,
+    require_adoptable,
+    require_forgettable,
+    require_typed,
+    start_deleting,
+    unless_success,
+    without_empty,
+)
 from mixadmin.projects.models import Project, RemoteObject
-from mixadmin.projects.observing import unless_success
 from mixadmin.service_accounts.clients import for_job
 
 from . import databricks
@@ -73,7 +84,9 @@ def create_source(
     with transaction.atomic():
         source.save()
         record(actor=actor, verb="asked to create", target=source)
-        job = _enqueue(source, actor, "create_source", f"Connect warehouse {name}")
+        job = enqueue_for(
+            source, actor, "warehouse.create_source", f"Connect warehouse {name}"
+        )
     return source, job
 
 
@@ -105,7 +118,7 @@ def change_source(
     The row takes them over when Mixpanel has accepted them.
     """
     access.require(actor, source.project)
-    _require_active(source)
+    require_active(source)
     if _changes_of(source).unfinished().exists():
         raise Refused(
             "Another change of it is not finished. Wait for its end, or cancel it.",
@@ -140,10 +153,10 @@ def change_source(
         record(actor=actor, verb="changed", target=changed, changes=told)
         # The job reads the values from the row, so that no secret is in its params.
         keys = sorted(clear | secret)
-        return _enqueue(
+        return enqueue_for(
             changed,
             actor,
-            "change_source",
+            "warehouse.change_source",
             f"Change warehouse {changed.name}",
             {"rename": changed.name != source.name, "keys": keys},
         )
@@ -169,25 +182,25 @@ def delete_source(
 ) -> Job:
     """Queue the deletion of a warehouse that no import uses."""
     access.require(actor, source.project)
-    _require_active(source)
-    _require_typed(source.name, typed_name)
+    require_active(source)
+    require_typed(source.name, typed_name)
     if used := source.imports.present().first():
         raise Refused(
             f"The import {used.name} still uses it. Delete its imports first.",
             code="in_use",
         )
     with transaction.atomic():
-        _change_presence(source, Presence.ACTIVE, Presence.DELETING)
+        start_deleting(source)
         record(actor=actor, verb="asked to delete", target=source)
-        return _enqueue(
-            source, actor, "delete_source", f"Delete warehouse {source.name}"
+        return enqueue_for(
+            source, actor, "warehouse.delete_source", f"Delete warehouse {source.name}"
         )
 
 
 def forget_source(*, source: WarehouseSource, actor: User | None) -> None:
     """Remove a warehouse that is not at Mixpanel (any more)."""
     access.require(actor, source.project)
-    _require_forgettable(source)
+    require_forgettable(source)
     if used := source.imports.present().first():
         raise Refused(f"The import {used.name} still uses it.", code="in_use")
     with transaction.atomic():
@@ -227,7 +240,7 @@ def create_import(
         kind=kind,
         sync_mode=sync_mode,
         table_params=table_params,
-        fields=_without_empty(fields),
+        fields=without_empty(fields),
         run_every=effective_run_every(sync_mode, run_every),
         databricks_params=databricks_params or None,
         accepted_warnings=list(accepted_warnings),
@@ -257,7 +270,9 @@ def create_import(
     with transaction.atomic():
         row.save()
         record(actor=actor, verb="asked to create", target=row)
-        job = _enqueue(row, actor, "create_import", f"Create import {name}")
+        job = enqueue_for(
+            row, actor, "warehouse.create_import", f"Create import {name}"
+        )
     return row, job
 
 
@@ -332,9 +347,11 @@ def change_databricks_params(
 ) -> Job:
     """Queue another cluster config. It replaces the old one as a whole."""
     source = warehouse_import.source
-    findings = check_databricks_params(
-        source.warehouse_type if source else "", databricks_params
-    )
+    if source is None or source.warehouse_type != "databricks":
+        raise Refused(
+            "Only an import from Databricks has a cluster config.", code="no_cluster"
+        )
+    findings = check_databricks_params(source.warehouse_type, databricks_params)
     new = databricks_params if isinstance(databricks_params, dict) else {}
     vanishing = databricks.vanishing_keys(
         (warehouse_import.databricks_params or {}).get("export_cluster_config"),
@@ -359,7 +376,7 @@ def _patch(
     wanted: dict[str, Any],
 ) -> Job:
     access.require(actor, warehouse_import.project)
-    _require_active(warehouse_import)
+    require_active(warehouse_import)
     changes = {
         name: [_shown(name, getattr(warehouse_import, name)), _shown(name, value)]
         for name, value in wanted.items()
@@ -368,7 +385,9 @@ def _patch(
     with transaction.atomic():
         verb = f"asked to {words.lower()}"
         record(actor=actor, verb=verb, target=warehouse_import, changes=changes)
-        return _enqueue(warehouse_import, actor, "patch_import", title, wanted)
+        return enqueue_for(
+            warehouse_import, actor, "warehouse.patch_import", title, wanted
+        )
 
 
 def _shown(name: str, value: Any) -> str:
@@ -378,7 +397,7 @@ def _shown(name: str, value: Any) -> str:
 def run_import(*, warehouse_import: WarehouseImport, actor: User | None) -> Job:
     """Queue a run now. Its job ends when the run does."""
     access.require(actor, warehouse_import.project)
-    _require_active(warehouse_import)
+    require_active(warehouse_import)
     if warehouse_import.paused:
         raise Refused("This import is paused. Resume it first.", code="paused")
     now = db_now()
@@ -393,8 +412,11 @@ def run_import(*, warehouse_import: WarehouseImport, actor: User | None) -> Job:
                 code="already_running",
             )
         record(actor=actor, verb="asked to run", target=warehouse_import)
-        job = _enqueue(
-            warehouse_import, actor, "run_import", f"Run import {warehouse_import.name}"
+        job = enqueue_for(
+            warehouse_import,
+            actor,
+            "warehouse.run_import",
+            f"Run import {warehouse_import.name}",
         )
         ImportRun.objects.create(
             warehouse_import=warehouse_import,
@@ -425,17 +447,17 @@ def delete_import(
 ) -> Job:
     """Queue the deletion of an import, and on demand of the events that it brought."""
     access.require(actor, warehouse_import.project)
-    _require_active(warehouse_import)
-    _require_typed(warehouse_import.name, typed_name)
+    require_active(warehouse_import)
+    require_typed(warehouse_import.name, typed_name)
     words = "Delete import {} and its data" if delete_data else "Delete import {}"
     with transaction.atomic():
-        _change_presence(warehouse_import, Presence.ACTIVE, Presence.DELETING)
+        start_deleting(warehouse_import)
         verb = "asked to delete with its data" if delete_data else "asked to delete"
         record(actor=actor, verb=verb, target=warehouse_import)
-        return _enqueue(
+        return enqueue_for(
             warehouse_import,
             actor,
-            "delete_import",
+            "warehouse.delete_import",
             words.format(warehouse_import.name),
             {"delete_data": delete_data},
         )
@@ -444,7 +466,7 @@ def delete_import(
 def forget_import(*, warehouse_import: WarehouseImport, actor: User | None) -> None:
     """Remove an import that is not at Mixpanel (any more). Its history is kept."""
     access.require(actor, warehouse_import.project)
-    _require_forgettable(warehouse_import)
+    require_forgettable(warehouse_import)
     with transaction.atomic():
         record(actor=actor, verb="forgot", target=warehouse_import)
         _set(warehouse_import, presence=Presence.DELETED, mixpanel_id=None)
@@ -458,18 +480,11 @@ def adopt(
 ) -> list[WarehouseSource | WarehouseImport]:
     """Manage here what exists at Mixpanel: sources first, then the imports of them."""
     access.require(actor, project)
-    if not remote_objects:
-        raise ValidationError({"remote_objects": "Choose at least one."})
-    creating = project.jobs.filter(
-        state__in=Job.UNSETTLED,
-        task__in=("warehouse.create_import", "warehouse.create_source"),
+    require_adoptable(
+        project,
+        remote_objects,
+        ("warehouse.create_import", "warehouse.create_source"),
     )
-    if creating.exists():
-        raise Refused(
-            "A creation in this project is not settled yet; it may be the one that "
-            "made this. Adopt when it has ended.",
-            code="unsettled_creation",
-        )
     kinds = RemoteObject.Kind
     makers: tuple[tuple[str, Callable[[RemoteObject], Any]], ...] = (
         (kinds.SOURCE, _adopted_source),
@@ -479,13 +494,7 @@ def adopt(
     with transaction.atomic():
         for kind, make in makers:
             for remote in (r for r in remote_objects if r.kind == kind):
-                try:
-                    row = make(remote)
-                except Mismatch as error:
-                    raise Refused(
-                        f"Mixpanel's answer about {remote} cannot be read: {error}.",
-                        code="unreadable",
-                    ) from None
+                row = make(remote)
                 # What Mixpanel says is taken as it is, also where it says nothing.
                 row.full_clean(exclude=FROM_MIXPANEL)
                 row.save()
@@ -497,7 +506,7 @@ def adopt(
 
 
 def _adopted_source(remote: RemoteObject) -> WarehouseSource:
-    found = wire.read_source(remote.raw)
+    found = read_again(wire.read_source, remote)
     return WarehouseSource(
         project=remote.project,
         name=found.name or f"Warehouse {found.id}",
@@ -511,7 +520,7 @@ def _adopted_source(remote: RemoteObject) -> WarehouseSource:
 
 
 def _adopted_import(remote: RemoteObject) -> WarehouseImport:
-    found = wire.read_import(remote.raw)
+    found = read_again(wire.read_import, remote)
     return WarehouseImport(
         project=remote.project,
         source=WarehouseSource.objects.filter(
@@ -551,24 +560,6 @@ def observed_fields(found: wire.WarehouseImport) -> dict[str, Any]:
 
 
 # --- The jobs -------------------------------------------------------------------------
-
-
-def _enqueue(
-    row: WarehouseSource | WarehouseImport,
-    actor: User | None,
-    task: str,
-    title: str,
-    params: dict[str, Any] | None = None,
-) -> Job:
-    return enqueue_job(
-        task=f"warehouse.{task}",
-        title=title,
-        target=row,
-        project_id=row.project_id,
-        service_account_id=row.project.service_account_id,
-        actor=actor,
-        params=params,
-    )
 
 
 def _source_of(job: Job) -> WarehouseSource:
@@ -615,7 +606,7 @@ def plan_create_source(job: Job) -> Plan:
             raw=made.raw,
             observed_at=db_now(),
         )
-        _no_longer_remote(source, RemoteObject.Kind.SOURCE, made.id)
+        no_longer_remote(source, RemoteObject.Kind.SOURCE, made.id)
         return {"mixpanel_id": made.id}
 
     return Plan(
@@ -623,7 +614,7 @@ def plan_create_source(job: Job) -> Plan:
         send=send,
         find=find,
         save=save,
-        fingerprint=_digest("source", source.name, source.warehouse_type),
+        fingerprint=digest("source", source.name, source.warehouse_type),
         follow=unless_success(source, Presence.PENDING, Presence.NOT_CREATED),
         **for_job(job),
     )
@@ -697,18 +688,7 @@ def request_body(row: WarehouseImport) -> dict[str, Any]:
         **row.fields,
         "databricks_params": row.databricks_params,
     }
-    return {name: value for name, value in body.items() if _is_given(value)}
-
-
-def _without_empty(values: Any) -> Any:
-    """A dict without what was left out. Anything else stays for the rules to refuse."""
-    if not isinstance(values, dict):
-        return values
-    return {name: value for name, value in values.items() if _is_given(value)}
-
-
-def _is_given(value: Any) -> bool:
-    return value is not None and value != "" and value != {}
+    return {name: value for name, value in body.items() if is_given(value)}
 
 
 def looks_like(found: wire.WarehouseImport, body: Mapping[str, Any]) -> bool:
@@ -778,7 +758,7 @@ def plan_create_import(job: Job) -> Plan:
             if made.run_every or made.sync_mode == "one_time"
             else None,
         )
-        _no_longer_remote(row, RemoteObject.Kind.IMPORT, made.id)
+        no_longer_remote(row, RemoteObject.Kind.IMPORT, made.id)
         start_polling(name=POLL, project_id=row.project_id)
         return {"mixpanel_id": made.id}
 
@@ -787,7 +767,7 @@ def plan_create_import(job: Job) -> Plan:
         send=lambda client: client.warehouse.create_import(row.kind, body),
         find=find,
         save=save,
-        fingerprint=_digest("import", row.kind, body),
+        fingerprint=digest("import", row.kind, body),
         follow=unless_success(row, Presence.PENDING, Presence.NOT_CREATED),
         **for_job(job),
     )
@@ -933,44 +913,3 @@ def _managed(model: Any, row: Any, mixpanel_id: int) -> bool:
     """Whether another row of the project is that object already."""
     others = model.objects.filter(project=row.project_id, mixpanel_id=mixpanel_id)
     return bool(others.exclude(pk=row.pk).exists())
-
-
-def _no_longer_remote(row: Any, kind: str, mixpanel_id: int) -> None:
-    RemoteObject.objects.filter(
-        project=row.project_id, kind=kind, mixpanel_id=str(mixpanel_id)
-    ).delete()
-
-
-def _digest(*parts: Any) -> str:
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _require_active(row: WarehouseSource | WarehouseImport) -> None:
-    if row.presence != Presence.ACTIVE or row.mixpanel_id is None:
-        words = row.get_presence_display().lower()
-        raise Refused(
-            f"{row} is {words}. This is possible only for what is in Mixpanel.",
-            code="not_active",
-        )
-
-
-def _require_forgettable(row: WarehouseSource | WarehouseImport) -> None:
-    if row.presence not in (Presence.NOT_CREATED, Presence.MISSING):
-        raise Refused(
-            "Only what is not in Mixpanel can be removed here alone. Delete it.",
-            code="not_forgettable",
-        )
-
-
-def _change_presence(row: Any, seen: str, then: str) -> None:
-    changed = type(row).objects.filter(pk=row.pk, presence=seen).update(presence=then)
-    if not changed:
-        raise Refused("It has changed in the meantime.", code="moved_on")
-    row.presence = then
-
-
-def _require_typed(name: str, typed: str) -> None:
-    if typed != name:
-        message = f"Type its name, {name}, to confirm."
-        raise ValidationError({"typed_name": ValidationError(message, code="typed")})
