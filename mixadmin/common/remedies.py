@@ -59,6 +59,39 @@ REMEDIES: dict[str, Explanation] = {
         "Wait: Mixpanel is asked what exists before anything is sent again. If you are "
         "asked to decide, compare the candidates with what you wanted.",
     ),
+    # These are ours: what a job may meet besides an answer of Mixpanel.
+    "refused": Explanation(
+        "mixadmin did not send it",
+        "Something has changed since it was asked for. Nothing was sent.",
+        "Read why, put it right, and try again.",
+    ),
+    "run_failed": Explanation(
+        "The run did not succeed",
+        "Mixpanel accepted the request and started the run, which then failed.",
+        "See the run: it tells what is known of the cause. Then try again.",
+    ),
+    "run_unseen": Explanation(
+        "The end of the run was not seen",
+        "Mixpanel accepted the request, and nothing was heard of its end for a day.",
+        "Look at the import in Mixpanel before you try again.",
+    ),
+    "worker_lost": Explanation(
+        "The worker died",
+        "The process that did this job went silent. Nothing more is sent before it is "
+        "known what became of it.",
+        "Wait. If it happens again, look at the worker's log and its memory.",
+    ),
+    "internal": Explanation(
+        "A mistake in mixadmin",
+        "Something happened that nobody foresaw. It is in the worker's log.",
+        "Try again once. If it stays, report it with the lines of the log.",
+    ),
+    "look_failed": Explanation(
+        "Mixpanel could not be asked what is there",
+        "Before something is sent, Mixpanel is asked what it has. That failed, so nothing "
+        "was sent and nothing was changed.",
+        "It is tried again by itself. If it lasts, see Mixpanel's status page.",
+    ),
     "bad_request": Explanation(
         "Mixpanel refused the values",
         "Mixpanel understood the request and did not accept it. Nothing was changed.",

@@ -317,8 +317,10 @@ def _settle(job: Job, plan: Plan, attempt: Attempt, error: MixpanelError) -> Non
 
 def _again(job: Job, plan: Plan, follow: Next, error: MixpanelError) -> None:
     """Send later: the call did not happen, or may happen twice."""
+    # A look whose answer was lost leaves nothing unknown: nothing was sent after it.
+    only_looked = job.state == State.CLAIMED and error.may_have_happened
     told = {
-        "error_kind": error.kind,
+        "error_kind": "look_failed" if only_looked else error.kind,
         "error_message": str(error),
         "error_raw": error.body,
     }

@@ -27,6 +27,13 @@ KINDS = [
     "too_large",
     "redirected",
     "unexpected_response",
+    # Of jobs, not of answers.
+    "look_failed",
+    "refused",
+    "run_failed",
+    "run_unseen",
+    "worker_lost",
+    "internal",
 ]
 
 

@@ -350,3 +350,17 @@ def refused_account(project, row):
 
 def no_row(project, row):
     row.delete()
+
+
+def test_a_failed_look_before_the_send_says_that_nothing_was_sent(
+    project, source, owner, sandbox, run_due_jobs
+):
+    sandbox.fault(method="GET", path="/imports$", kind="status", status=500)
+    row, job = ask(project, source, owner)
+    run_due_jobs()
+    job.refresh_from_db()
+    assert (job.state, job.error_kind) == ("waiting", "look_failed")
+    assert creates(sandbox) == []
+    run_due_jobs(hurry=True)
+    row.refresh_from_db()
+    assert row.presence == Presence.ACTIVE
