@@ -21,6 +21,12 @@ LIFETIMES: dict[str, timedelta | None] = {
 }
 
 
+def may_be_a_name(username: object) -> bool:
+    """Whether somebody could have that username: what could not is no guess to count."""
+    findings = clean_text("username", username, max_length=150, trimmed=False)
+    return isinstance(username, str) and not findings
+
+
 def create_user(
     *, username: str, password: str, email: str = "", superuser: bool = False
 ) -> User:

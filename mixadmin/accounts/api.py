@@ -32,7 +32,8 @@ class SignInHere(BaseAuthentication):
         if name is None and password is None:
             return None
         user = None
-        if isinstance(name, str) and isinstance(password, str):
+        # A name that nobody can have is not looked up, and not counted as a guess.
+        if actions.may_be_a_name(name) and isinstance(password, str):
             user = authenticate(request._request, username=name, password=password)
         if user is None:
             # The same for a wrong name, a wrong password and a person who was disabled.

@@ -10,12 +10,14 @@ from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import page
 
 from .actions import create_token, revoke_token
-from .forms import TokenForm
+from .forms import SignInForm, TokenForm
 from .models import ApiToken
 from .requests import Request
 
 ask_for_password = LoginView.as_view(
-    template_name="accounts/sign_in.html", redirect_authenticated_user=True
+    template_name="accounts/sign_in.html",
+    authentication_form=SignInForm,
+    redirect_authenticated_user=True,
 )
 
 
