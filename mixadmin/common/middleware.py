@@ -33,8 +33,8 @@ def hardening(get_response: Handler) -> Handler:
         response.headers.setdefault(
             "Permissions-Policy", "camera=(), geolocation=(), microphone=()"
         )
-        if getattr(request, "user", None) is not None and request.user.is_authenticated:
-            response.headers.setdefault("Cache-Control", "no-store")
+        # Static files do not come by here; everything else is for one person, now.
+        response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     return middleware
