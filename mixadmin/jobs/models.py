@@ -1,6 +1,6 @@
 import uuid
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 from django.db import models
@@ -300,6 +300,3 @@ class Intent(models.Model):
 
     def __str__(self) -> str:
         return self.key
-
-
-JSON = dict[str, Any]
