@@ -88,17 +88,18 @@ def test_calls_at_the_same_time_do_not_end_one_another(make_client, server):
 
     def call(number):
         name = "slow" if number % 2 else "quick"
-        total = 0.3 if number % 2 else 20
+        total = 1 if number % 2 else 20
         client = make_client(timeouts=Timeouts(connect=10, read=20, total=total))
         client.request_id = f"{name}-{number}"
         try:
             return client.warehouse.list_sources()
-        except errors.ReplyLost:
-            return "lost"
+        except (errors.ReplyLost, errors.Unreachable):
+            # On a busy machine the time may be over before anything was sent.
+            return "ended"
 
     with ThreadPoolExecutor(20) as pool:
         found = list(pool.map(call, range(40)))
-    assert found == [[], "lost"] * 20
+    assert found == [[], "ended"] * 20
 
 
 FORKED = """
