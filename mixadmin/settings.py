@@ -62,6 +62,15 @@ def env_float(name: str, default: float) -> float:
     return number
 
 
+def env_int(name: str, default: int) -> int:
+    value = env(name)
+    if not value:
+        return default
+    if not value.isascii() or not value.isdigit() or int(value) < 1:
+        sys.exit(f"mixadmin: {name} must be a whole number above 0, not {value!r}.")
+    return int(value)
+
+
 def env_list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in env(name, default).split(",") if part.strip()]
 
@@ -96,6 +105,9 @@ INSTALLED_APPS = [
     "mixadmin.service_accounts",
     "mixadmin.connectors",
     "mixadmin.warehouse",
+    "mixadmin.files",
+    "mixadmin.ingestion",
+    "mixadmin.lookups",
     "mixadmin.dashboard",
 ]
 
@@ -291,6 +303,20 @@ LOGGING = {
         )
     },
 }
+
+# --- Files on their way into Mixpanel.
+# {name: directory} of what may be read from this server's disk, NAME=/path each.
+INGEST_DIRECTORIES = dict(
+    part.split("=", 1) for part in env_list("INGEST_DIRECTORIES") if "=" in part
+)
+# The largest file that may be uploaded, in bytes.
+UPLOAD_MAX_BYTES = env_int("UPLOAD_MAX_BYTES", 50 * 1024**3)
+# What Mixpanel takes from one project in any 60 seconds, and what we use of it.
+INGEST_EVENTS_PER_MINUTE = env_int("INGEST_EVENTS_PER_MINUTE", 1_800_000)
+INGEST_BYTES_PER_MINUTE = env_int("INGEST_BYTES_PER_MINUTE", 2_000_000_000)
+# Where buckets are, if not at Amazon's and Google's own addresses.
+S3_ENDPOINT_URL = env("S3_ENDPOINT_URL")
+GCS_ENDPOINT_URL = env("GCS_ENDPOINT_URL")
 
 # Words that stand in examples; a secret that holds one is not a secret.
 EXAMPLE_WORDS = ("change-me", "changeme", "insecure", "example")

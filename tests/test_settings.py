@@ -15,8 +15,8 @@ GOOD = {
 }
 # Read by docker-compose.yml alone.
 COMPOSE = {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "WEB_PORT"}
-READS = re.compile(r'\benv(?:_bool|_float|_list)?\(\s*"([A-Z_]+)"')
-LINE = re.compile(r"^([A-Z_]+)=(.*)$", re.MULTILINE)
+READS = re.compile(r'\benv(?:_bool|_float|_int|_list)?\(\s*"([A-Z0-9_]+)"')
+LINE = re.compile(r"^([A-Z0-9_]+)=(.*)$", re.MULTILINE)
 
 
 @pytest.fixture
