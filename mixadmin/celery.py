@@ -50,6 +50,7 @@ app.conf.update(
     # Each in a queue of its own, so that no backlog of one holds up the others.
     task_routes={
         "mixadmin.poll": {"queue": "mixadmin.poll"},
+        "mixadmin.work": {"queue": "mixadmin.work"},
         "mixadmin.tick": {"queue": "mixadmin.tick"},
     },
     beat_schedule={

@@ -24,7 +24,7 @@ def dockerfile():
 
 def test_the_services_are_those_of_the_product(compose):
     assert set(compose["services"]) == {
-        *("web", "worker", "beat", "migrate", "sandbox", "postgres", "redis")
+        *("web", "worker", "sender", "beat", "migrate", "sandbox", "postgres", "redis")
     }
     assert [n for n, s in compose["services"].items() if "profiles" in s] == ["sandbox"]
 
@@ -42,21 +42,25 @@ def test_every_variable_is_in_the_example():
 
 
 def test_work_starts_after_the_migrations(compose):
-    for name in ("web", "worker", "beat"):
+    for name in ("web", "worker", "sender", "beat"):
         after = compose["services"][name]["depends_on"]
         assert after["migrate"] == {"condition": "service_completed_successfully"}
     assert compose["services"]["migrate"]["restart"] == "no"
 
 
-def test_the_worker_listens_to_every_queue(compose, settings):
+def test_every_queue_has_a_listener(compose, settings):
     from mixadmin.celery import app
 
     queues = {app.conf.task_default_queue}
     queues |= {route["queue"] for route in app.conf.task_routes.values()}
-    command = compose["services"]["worker"]["command"]
-    assert set(command[command.index("-Q") + 1].split(",")) == queues
     source = (ROOT / "mixadmin" / "common" / "stack.py").read_text()
-    assert f'"{",".join(sorted(queues))}"' in source
+    heard = set()
+    for name in ("worker", "sender"):
+        command = compose["services"][name]["command"]
+        listens = command[command.index("-Q") + 1]
+        assert f'"-Q", "{listens}"' in source
+        heard |= set(listens.split(","))
+    assert heard == queues
 
 
 def test_only_the_web_is_reachable_and_only_from_this_host(compose):

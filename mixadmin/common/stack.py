@@ -38,11 +38,11 @@ class OfSandbox(Exception):
 
 
 class Stack:
-    """Broker, sandbox, migrations, worker, web and scheduler over one data directory.
+    """Broker, sandbox, migrations, workers, web and scheduler over one data directory.
 
     `with Stack(...) as stack:` starts all of them, waits until the web answers, and
     leaves no process behind; or call start(), wait_ready() and stop(). The children are
-    named `broker sandbox migrate worker web scheduler`.
+    named `broker sandbox migrate worker sender web scheduler`.
 
     port, sandbox_port  0 takes a free one; `url` and `sandbox_url` say which
     sandbox             start it and point everything at it instead of at Mixpanel
@@ -234,6 +234,15 @@ class Stack:
                 # It finishes the tasks that run and takes no more. One that needs
                 # longer is killed, and its job is rescued from its row.
                 stop_seconds=25.0,
+            ),
+            child(
+                "sender",
+                *(*celery, "worker", "--pool=prefork", f"-c{self._workers}"),
+                *("-Q", "mixadmin.work", "--loglevel=INFO"),
+                *("--without-gossip", "--without-mingle"),
+                tier=1,
+                # A turn that takes longer goes on elsewhere from what it wrote down.
+                stop_seconds=10.0,
             ),
             child(
                 "web",

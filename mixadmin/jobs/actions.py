@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -54,13 +55,19 @@ def enqueue_job(
         run_after=now,
         deadline_at=now + timedelta(seconds=TIMES.give_up),
     )
-    transaction.on_commit(lambda: ring(job.pk), robust=True)
+    transaction.on_commit(lambda: ring(job.pk, long=is_long(job.task)), robust=True)
     return job
 
 
-def ring(job_id: UUID) -> None:
+def ring(job_id: UUID, *, long: bool = False) -> None:
     """Tell a worker to look at a job. If nobody hears it, the scheduler rings again."""
-    _publish("mixadmin.run", str(job_id))
+    _publish("mixadmin.work" if long else "mixadmin.run", str(job_id))
+
+
+def is_long(task: str) -> bool:
+    """Whether a job of this task belongs to the workers for long work."""
+    known = registry.task(task)
+    return known is not None and known.long
 
 
 def ring_poll(poll_id: int) -> None:
@@ -114,7 +121,7 @@ def retry_job(*, job: Job, actor: User | None) -> Job:
             code="wrong_state",
         )
     record(actor=actor, verb="retried", target=job, project_id=job.project_id)
-    transaction.on_commit(lambda: ring(job.pk), robust=True)
+    transaction.on_commit(lambda: ring(job.pk, long=is_long(job.task)), robust=True)
     return job
 
 
@@ -155,7 +162,7 @@ def decide_job(
             deadline_at=now + timedelta(seconds=TIMES.give_up),
             actor=actor or job.actor,
         )
-        transaction.on_commit(lambda: ring(job.pk), robust=True)
+        transaction.on_commit(lambda: ring(job.pk, long=is_long(job.task)), robust=True)
     elif choice == "give_up":
         with transaction.atomic():
             _move(job, Job.State.CANCELLED, decision={})
@@ -175,7 +182,7 @@ def decide_job(
 def _adopt(job: Job, candidate: str) -> None:
     plan = _plan(job)
     attempt = job.attempts.last()
-    if plan.find is None or attempt is None:
+    if isinstance(plan, registry.Work) or plan.find is None or attempt is None:
         raise Refused("There is nothing to adopt for this job.", code="nothing_found")
     with plan.client() as client:
         found = {c.id: c for c in plan.find(client, attempt)}
@@ -213,7 +220,7 @@ def dismiss_job(*, job: Job, actor: User | None) -> Job:
     return job
 
 
-def _plan(job: Job) -> registry.Plan:
+def _plan(job: Job) -> registry.Plan | registry.Work:
     known = registry.task(job.task)
     if known is None:
         raise Refused("This version does not know this kind of job.", code="unknown")
@@ -257,11 +264,17 @@ def release_credential(**of: models.Model) -> int:
         state__in=(Job.State.WAITING, Job.State.UNKNOWN),
         wait_reason=Job.Wait.CREDENTIAL,
     )
-    ids = list(waiting.values_list("pk", flat=True))
+    return go_on(waiting)
+
+
+def go_on(waiting: "models.QuerySet[Job]") -> int:
+    """Let jobs that wait go on now. Returns how many."""
+    found = list(waiting.values_list("pk", "task"))
     waiting.update(run_after=db_now(), rung_at=None)
-    for job_id in ids:
-        transaction.on_commit(lambda job_id=job_id: ring(job_id), robust=True)  # type: ignore[misc]
-    return len(ids)
+    for job_id, task in found:
+        call = partial(ring, job_id, long=is_long(task))
+        transaction.on_commit(call, robust=True)
+    return len(found)
 
 
 def start_polling(*, name: str, project_id: int) -> None:

@@ -4,6 +4,7 @@ Nothing here sleeps. Whoever may not call now gets `Wait` with the time when it 
 frees its worker.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -43,6 +44,67 @@ def take(
         )
         if changed:
             return
+
+
+def spend(
+    key: str,
+    amounts: Sequence[int],
+    *,
+    limits: Sequence[int],
+    per: float,
+    what: str,
+    now: datetime | None = None,
+) -> None:
+    """Count amounts of several things against their limits in any `per` seconds, or
+    raise Wait with the time when there is room for all of them.
+
+    As strict as `take`; kept in seconds, so that a row stays small however much is sent.
+    More than a limit at once is as much as the limit: it waits for an empty window.
+    """
+    amounts = [min(n, limit) for n, limit in zip(amounts, limits, strict=True)]
+    per_row = len(amounts)
+    while True:
+        now = now or db_now()
+        bucket = _bucket(key)
+        if bucket.closed_until and bucket.closed_until > now:
+            raise Wait(
+                Job.Wait.RATE, f"Mixpanel asked to wait: {what}.", bucket.closed_until
+            )
+        second = int(now.timestamp())
+        # What was spent in a second counts until that second is over for certain.
+        spent = [row for row in bucket.taken if row[0] > second - per - 1]
+        if free_at := _full_until(spent, amounts, limits, per):
+            until = datetime.fromtimestamp(free_at, tz=now.tzinfo)
+            message = f"As many {what} as Mixpanel takes were sent; it goes on then."
+            raise Wait(Job.Wait.RATE, message, until)
+        before = spent.pop()[1:] if spent and spent[-1][0] == second else [0] * per_row
+        row = [second, *(n + more for n, more in zip(before, amounts, strict=True))]
+        changed = Bucket.objects.filter(key=key, version=bucket.version).update(
+            taken=[*spent, row], version=bucket.version + 1
+        )
+        if changed:
+            return
+
+
+def _full_until(
+    spent: Sequence[Sequence[int]],
+    amounts: Sequence[int],
+    limits: Sequence[int],
+    per: float,
+) -> float | None:
+    """When enough of what was spent is over; None when there is room now."""
+    until = None
+    for first in range(len(spent) + 1):
+        rest = spent[first:]
+        if all(
+            sum(row[column] for row in rest) + amount <= limit
+            for column, (amount, limit) in enumerate(
+                zip(amounts, limits, strict=True), start=1
+            )
+        ):
+            break
+        until = spent[first][0] + per + 1
+    return until
 
 
 def left(key: str, *, limit: int, per: float) -> tuple[int, datetime | None]:

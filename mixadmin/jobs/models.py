@@ -75,6 +75,8 @@ class Job(models.Model):
         CREDENTIAL = "credential", "The service account was refused"
         TWIN = "twin", "An identical request is unsettled"
         SETTLE = "settle", "Giving Mixpanel time to show the result"
+        PAUSED = "paused", "Paused by a person"
+        FUTURE = "future", "Records dated in the future"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     task = models.CharField(max_length=60)

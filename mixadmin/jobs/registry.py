@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from django.utils.module_loading import autodiscover_modules
 
@@ -61,12 +61,59 @@ class Plan:
     after: str = Job.State.SUCCEEDED
 
 
+class Turn(Protocol):
+    """A worker's hold on a job of many steps, for a minute or so. See `runner`."""
+
+    job: Job
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to let others have the worker."""
+        ...
+
+    def extend(self, seconds: float) -> None:
+        """Let the turn last at least so much longer from now."""
+        ...
+
+    def commit(self, *, progress: bool = True) -> AbstractContextManager[None]:
+        """A transaction that is kept only while the job is still ours."""
+        ...
+
+    def heard(self) -> None:
+        """Say now and then that the worker lives. Raises when the job is not ours."""
+        ...
+
+
+class Stopped(Exception):
+    """Somebody cancelled what a job of many steps works at."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A job of many steps, each written down by itself, done a turn at a time.
+
+    run     goes on where the last turn ended. True: nothing is left; False: again soon.
+            It raises `Wait`, MixpanelError, Refused or Stopped to end the turn
+            otherwise; what was committed stays.
+    refused, follow, credential_version: as in Plan.
+    """
+
+    run: Callable[[Turn], bool]
+    refused: Callable[[], bool] | None = None
+    follow: Callable[[str], None] | None = None
+    credential_version: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     name: str
     op: str
-    plan: Callable[[Job], Plan]
+    plan: Callable[[Job], Plan | Work]
+    # Long work has workers of its own, so that a click never waits behind it.
+    long: bool = False
 
+
+P = TypeVar("P", bound=Plan | Work)
 
 TASKS: dict[str, Task] = {}
 POLLERS: dict[str, Callable[[int], int]] = {}
@@ -86,12 +133,12 @@ def pollers() -> dict[str, Callable[[int], int]]:
 
 
 def job_task(
-    name: str, *, op: str
-) -> Callable[[Callable[[Job], Plan]], Callable[[Job], Plan]]:
-    """Register the plan of a job: a function from the job's row to its Plan."""
+    name: str, *, op: str, long: bool = False
+) -> Callable[[Callable[[Job], P]], Callable[[Job], P]]:
+    """Register the plan of a job: a function from the job's row to Plan or Work."""
 
-    def register(plan: Callable[[Job], Plan]) -> Callable[[Job], Plan]:
-        TASKS[name] = Task(name, op, plan)
+    def register(plan: Callable[[Job], P]) -> Callable[[Job], P]:
+        TASKS[name] = Task(name, op, plan, long)
         return plan
 
     return register

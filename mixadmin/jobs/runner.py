@@ -9,7 +9,9 @@ import logging
 import os
 import random
 import socket
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -27,7 +29,7 @@ from . import limits, registry
 from .fence import send_fence
 from .models import Attempt, Job
 from .operations import REPEATABLE, Next, Op, after, is_repeatable
-from .registry import Candidate, Plan
+from .registry import Candidate, Plan, Stopped, Work
 from .times import TIMES
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     State.WAITING: (State.CLAIMED, State.CANCELLED, State.QUEUED),
     State.CLAIMED: (
         State.SENDING,
+        State.CANCELLED,
         State.QUEUED,
         State.WAITING,
         State.FAILED,
@@ -56,6 +59,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     ),
     State.SENDING: (
         State.SUCCEEDED,
+        State.CANCELLED,
         State.ACCEPTED,
         State.POLLING,
         State.FAILED,
@@ -141,25 +145,41 @@ def claim(job_id: UUID) -> Job | None:
     return None
 
 
-def touch(job: Job) -> None:
-    """Say that the worker lives, and keep the lease. Raises Fenced if it is lost."""
+def touch(job: Job, *, progress: bool = False) -> None:
+    """Say that the worker lives, and keep the lease. Raises Fenced if it is lost.
+
+    With `progress` whatever went wrong before is over, and the time to give up is set
+    anew.
+    """
     now = db_now()
-    lease = now + timedelta(seconds=TIMES.lease)
+    changes: dict[str, Any] = {
+        "lease_until": now + timedelta(seconds=TIMES.lease),
+        "heard_at": now,
+    }
+    if progress:
+        changes |= {
+            "attempt_count": 0,
+            "recoveries": 0,
+            "deadline_at": now + timedelta(seconds=TIMES.give_up),
+        }
     mine = Job.objects.filter(pk=job.pk, token=job.token, state=job.state)
-    if not mine.update(lease_until=lease, heard_at=now):
+    if not mine.update(**changes):
         raise Fenced(str(job.pk))
 
 
-def run(job_id: UUID) -> None:
-    """Do what a due job needs next. A job that is not due, or not ours, is left alone."""
+def run(job_id: UUID) -> Job | None:
+    """Do what a due job needs next. A job that is not due, or not ours, is left alone.
+
+    Returns the job as this worker left it, None when it had nothing to do with it.
+    """
     job = claim(job_id)
     if job is None:
-        return
+        return None
     task = registry.task(job.task)
     if task is None:
         # Put there by a newer version; a newer worker will know it.
         move(job, State.WAITING, held=job.token, wait_reason="retry", run_after=_in(60))
-        return
+        return job
     try:
         _run(job, task.plan)
     except Fenced:
@@ -171,11 +191,12 @@ def run(job_id: UUID) -> None:
             why = f"A mistake in mixadmin ended it: {type(mistake).__name__}."
             pause = backoff(held.recoveries + 1)
             rescue(held, kind="internal", why=why, pause=pause)
+    return job
 
 
 def _run(job: Job, make_plan: Any) -> None:
     try:
-        plan: Plan = make_plan(job)
+        plan: Plan | Work = make_plan(job)
     except (Refused, ValidationError, ObjectDoesNotExist) as error:
         words = " ".join(getattr(error, "messages", [str(error)]))
         if isinstance(error, ObjectDoesNotExist):
@@ -187,6 +208,9 @@ def _run(job: Job, make_plan: Any) -> None:
         return
     except Wait as wait:
         _wait(job, wait)
+        return
+    if isinstance(plan, Work):
+        _work(job, plan)
         return
     try:
         if job.state == State.RECONCILING:
@@ -237,6 +261,75 @@ def _send(job: Job, plan: Plan) -> None:
             _succeed(job, plan, attempt, value)
         else:
             _settle(job, plan, attempt, problem)
+
+
+class _Turn:
+    """See `registry.Turn`."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._ends = time.monotonic() + TIMES.turn
+        self._heard = time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._ends
+
+    def extend(self, seconds: float) -> None:
+        self._ends = max(self._ends, time.monotonic() + seconds)
+
+    @contextmanager
+    def commit(self, *, progress: bool = True) -> Iterator[None]:
+        with transaction.atomic():
+            touch(self.job, progress=progress)
+            yield
+        self._heard = time.monotonic()
+
+    def heard(self) -> None:
+        if time.monotonic() - self._heard >= TIMES.heartbeat:
+            touch(self.job)
+            self._heard = time.monotonic()
+
+
+def _work(job: Job, work: Work) -> None:
+    """Do one turn of a job of many steps, and note what follows."""
+    now = db_now()
+    move(
+        job,
+        State.SENDING,
+        held=job.token,
+        started_at=job.started_at or now,
+        heard_at=now,
+    )
+    told: dict[str, Any] = {"error_kind": "", "error_message": "", "error_raw": ""}
+    try:
+        if work.run(_Turn(job)):
+            move(job, State.SUCCEEDED, held=job.token, **told)
+        else:
+            move(job, State.QUEUED, held=job.token, run_after=db_now(), **told)
+    except Stopped:
+        move(job, State.CANCELLED, held=job.token)
+    except Wait as wait:
+        _wait(job, wait)
+    except CannotDecrypt as error:
+        _wait(job, Wait(Job.Wait.CREDENTIAL, str(error), None))
+    except (Refused, ValidationError) as error:
+        words = " ".join(getattr(error, "messages", [str(error)]))
+        _fail(job, work, "refused", words)
+    except MixpanelError as error:
+        _pause(job, work, error)
+
+
+def _pause(job: Job, work: Work, error: MixpanelError) -> None:
+    """End a turn that met an error. Turns without progress in between are counted."""
+    counted = Job.objects.filter(pk=job.pk, token=job.token)
+    counted.update(attempt_count=F("attempt_count") + 1)
+    job.refresh_from_db(fields=["attempt_count", "deadline_at"])
+    follow = after(job.op, error)
+    if follow is Next.FAIL:
+        _fail(job, work, error.kind, str(error), error.body)
+    else:
+        _again(job, work, follow, error)
 
 
 def _begin(job: Job, plan: Plan, attempt: Attempt) -> None:
@@ -315,7 +408,7 @@ def _settle(job: Job, plan: Plan, attempt: Attempt, error: MixpanelError) -> Non
         _again(job, plan, follow, error)
 
 
-def _again(job: Job, plan: Plan, follow: Next, error: MixpanelError) -> None:
+def _again(job: Job, plan: Plan | Work, follow: Next, error: MixpanelError) -> None:
     """Send later: the call did not happen, or may happen twice."""
     # A look whose answer was lost leaves nothing unknown: nothing was sent after it.
     only_looked = job.state == State.CLAIMED and error.may_have_happened
@@ -332,7 +425,7 @@ def _again(job: Job, plan: Plan, follow: Next, error: MixpanelError) -> None:
         _fail(job, plan, error.kind, words, error.body)
     elif follow is Next.WAIT:
         until = _in(clamp_retry_after(error.retry_after, job.attempt_count))
-        if plan.budget:
+        if isinstance(plan, Plan) and plan.budget:
             limits.close(plan.budget[0], until)
         _wait(job, Wait(Job.Wait.RATE, str(error), until), **told)
     else:
@@ -458,7 +551,9 @@ def _decide(job: Job, found: list[Candidate], why: str) -> None:
     )
 
 
-def _fail(job: Job, plan: Plan | None, kind: str, message: str, raw: str = "") -> None:
+def _fail(
+    job: Job, plan: Plan | Work | None, kind: str, message: str, raw: str = ""
+) -> None:
     with transaction.atomic():
         move(
             job,

@@ -1,4 +1,4 @@
-"""The three Celery tasks. Each may be lost, doubled or late without harm."""
+"""The four Celery tasks. Each may be lost, doubled or late without harm."""
 
 import logging
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from mixadmin.celery import app
 from mixadmin.common.clock import db_now
 
 from . import polls, runner
-from .actions import ring, ring_poll
+from .actions import is_long, ring, ring_poll
 from .idempotency import forget_old_intents
 from .models import Beat, Job, Poll
 from .registry import TICKS
@@ -27,7 +27,16 @@ def run(job_id: str) -> None:
     except (AttributeError, TypeError, ValueError):
         log.warning("a message without a job id was dropped")
         return
-    runner.run(known)
+    job = runner.run(known)
+    if job is not None and job.state == Job.State.QUEUED and is_long(job.task):
+        # Its turn is over and there is more to do.
+        ring(job.pk, long=True)
+
+
+@app.task(name="mixadmin.work", soft_time_limit=86_400, time_limit=90_000)
+def work(job_id: str) -> None:
+    """The same for long work: its turns end by themselves, and have their own queue."""
+    run(job_id)
 
 
 @app.task(name="mixadmin.poll")
@@ -46,10 +55,10 @@ def tick() -> None:
     runner.end_overdue_watching()
     unheard = Q(rung_at=None) | Q(rung_at__lt=now - timedelta(seconds=TIMES.ring_again))
     due = Job.objects.due(now).filter(unheard)
-    jobs = list(due.order_by("run_after").values_list("pk", flat=True)[:500])
+    jobs = dict(due.order_by("run_after").values_list("pk", "task")[:500])
     Job.objects.filter(pk__in=jobs).update(rung_at=now)
-    for job_id in jobs:
-        ring(job_id)
+    for job_id, task in jobs.items():
+        ring(job_id, long=is_long(task))
     due_polls = Poll.objects.due(now).filter(unheard)
     ids = list(due_polls.order_by("next_at").values_list("pk", flat=True)[:200])
     Poll.objects.filter(pk__in=ids).update(rung_at=now)

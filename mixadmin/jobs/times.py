@@ -15,6 +15,10 @@ class Times:
     connect: float = 5
     read: float = 15
     total: float = 30
+    # One request of records, which may be megabytes and is worked through record by
+    # record.
+    read_batch: float = 45
+    batch: float = 60
     # A worker that says nothing for this long has lost its job. At least two calls long.
     lease: float = 90
     # How late Mixpanel may still commit a create whose answer never came.
@@ -25,6 +29,10 @@ class Times:
     run_window: float = 900
     # An accepted run that shows up in no history for this long is reported.
     run_unseen: float = 1_800
+    # One turn of work of many steps, before others get the worker.
+    turn: float = 60
+    # How often long work says that it lives, and writes down how far it is.
+    heartbeat: float = 15
     backoff_first: float = 2
     backoff_most: float = 60
     backoff_jitter: float = 5
@@ -50,7 +58,16 @@ class Times:
 
 # A real call over a real socket needs these, however small the scale: a lease must
 # outlast a call, or a live worker would lose its job.
-SHORTEST = {"connect": 1.0, "read": 2.0, "total": 3.0, "lease": 8.0}
+SHORTEST = {
+    "connect": 1.0,
+    "read": 2.0,
+    "total": 3.0,
+    "read_batch": 5.0,
+    "batch": 10.0,
+    "lease": 8.0,
+    "turn": 2.0,
+    "heartbeat": 1.0,
+}
 
 
 TIMES = Times().scaled(settings.TIME_SCALE)

@@ -112,7 +112,8 @@ def test_up_goes_on_after_kill_9_refuses_a_second_one_and_leaves_nothing(folder)
     reader.join()
     assert processes_on(folder) == []
     names = {line.split(" | ")[0].strip() for line in lines if " | " in line}
-    assert names <= {"broker", "migrate", "sandbox", "scheduler", "web", "worker"}
+    workers = {"worker", "sender"}
+    assert names <= {"broker", "migrate", "sandbox", "scheduler", "web", *workers}
 
     # What is stored is the sandbox's: Mixpanel must not be asked about it.
     refused, said, refused_reader = up(folder, "--port", str(free_port()))
@@ -130,7 +131,7 @@ def test_a_stack_replaces_what_is_killed(tmp_path):
     stack = Stack(tmp_path, time_scale=0.05, env=FRESH, output=lines.append)
     with stack:
         assert get(f"{stack.url}/healthz")[0] == 200
-        for name in ("web", "worker", "scheduler", "broker", "sandbox"):
+        for name in ("web", "worker", "sender", "scheduler", "broker", "sandbox"):
             stack.wait_restarted(name, stack.kill(name, signal.SIGKILL))
         until(lambda: broker_answers(tmp_path / "broker" / "broker.sock"))
         until(lambda: any(re.match(r"worker +\| .* ready\.$", line) for line in lines))

@@ -60,6 +60,50 @@ def test_no_window_holds_more_than_the_limit(db, limit, per, pauses):
         assert len(window) <= limit
 
 
+@given(
+    limits_=st.tuples(st.integers(1, 50), st.integers(1, 500)),
+    spent=st.lists(
+        st.tuples(st.floats(0, 12), st.integers(0, 60), st.integers(0, 600)),
+        max_size=30,
+    ),
+)
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_no_window_holds_more_of_anything_than_its_limit(db, limits_, spent):
+    key, now, taken = str(uuid.uuid4()), NOON, []
+    for pause, *amounts in spent:
+        now += timedelta(seconds=pause)
+        try:
+            limits.spend(key, amounts, limits=limits_, per=10, what="records", now=now)
+        except Wait as wait:
+            assert now < wait.until <= now + timedelta(seconds=11)
+        else:
+            taken.append((now, *map(min, amounts, limits_)))
+    for at, *_ in taken:
+        window = [row for row in taken if at <= row[0] < at + timedelta(seconds=10)]
+        assert sum(row[1] for row in window) <= limits_[0]
+        assert sum(row[2] for row in window) <= limits_[1]
+    rows = Bucket.objects.filter(key=key).values_list("taken", flat=True)
+    assert all(len(row) <= 12 for row in rows)
+
+
+def test_whoever_waits_for_room_gets_it_then(db):
+    limits.spend("k", (6, 1), limits=(10, 10), per=60, what="records", now=NOON)
+    with pytest.raises(Wait) as refused:
+        limits.spend("k", (6, 1), limits=(10, 10), per=60, what="records", now=NOON)
+    until = refused.value.until
+    limits.spend("k", (6, 1), limits=(10, 10), per=60, what="records", now=until)
+
+
+def test_more_than_the_limit_at_once_waits_for_an_empty_window_only(db):
+    limits.spend("k", (99, 1), limits=(10, 10), per=60, what="records", now=NOON)
+    with pytest.raises(Wait):
+        limits.spend("k", (1, 1), limits=(10, 10), per=60, what="records", now=NOON)
+
+
 def test_what_is_left_is_told_and_nothing_taken(db):
     def left():
         return limits.left("key", limit=2, per=3_600)
