@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from . import findings, proofs
-from .mending import decode_raws, is_long, seconds_of_anything
+from .mending import ID_PROPERTIES, decode_raws, is_long, seconds_of_anything
 from .parsing import Found, broken_text, is_utf8, json_text, not_utf8, readable, texts
 
 BANNED_IDS = frozenset(
@@ -289,7 +289,7 @@ def _find_altered(
     elif any(is_long(name) for name in properties):
         yield Found("name.too_long", "properties", "")
     for name, value in properties.items():
-        if isinstance(value, str) and is_long(value):
+        if isinstance(value, str) and name not in ID_PROPERTIES and is_long(value):
             yield Found("string.too_long", f"properties.{readable(name)}", "")
             break
     if large := large_value(line, "properties", LARGE_VALUE):
@@ -328,7 +328,7 @@ def suspects(
     longest = max(map(len, lines))
     found.update(proofs.not_utf8(lines, block))
     # The record and its properties, and three more.
-    found.update(proofs.deep(lines, block, usual=2, most=2 + MOST_DEPTH))
+    found.update(proofs.deep(lines, block, most=2 + MOST_DEPTH))
     found.update(proofs.crowded(lines, longest, most=MOST))
     found.update(proofs.long_numbers(lines, longest))
     found.update(proofs.long_texts(lines, block))

@@ -134,6 +134,8 @@ MENDS = {
 
 DROPS = frozenset({"identity.drop", "distinct_id.drop"})
 _LONGEST = 255
+# Cut ids would stand for somebody else.
+ID_PROPERTIES = frozenset({"distinct_id", "$insert_id", "$user_id", "$device_id"})
 
 Raws = dict[str, msgspec.Raw]
 decode_raws = msgspec.json.Decoder(Raws).decode
@@ -322,7 +324,7 @@ def _truncate_object(raw: bytes, *, names: bool) -> bytes:
     for name, value in values.items():
         if names:
             name = cut(name)
-        elif bytes(value[:1]) == b'"':
+        elif name not in ID_PROPERTIES and bytes(value)[:1] == b'"':
             text = msgspec.json.decode(value)
             if is_long(text):
                 value = msgspec.Raw(msgspec.json.encode(cut(text)))

@@ -253,7 +253,7 @@ def suspects(lines: list[bytes], read: list[Update]) -> set[int]:
     block = b"\n".join(lines)
     longest = max(map(len, lines))
     found.update(proofs.not_utf8(lines, block))
-    found.update(proofs.deep(lines, block, usual=1, most=DEEPEST))
+    found.update(proofs.deep(lines, block, most=DEEPEST))
     found.update(proofs.crowded(lines, longest, most=MOST_PROPERTIES))
     found.update(proofs.long_numbers(lines, longest))
     found.update(proofs.long_texts(lines, block))

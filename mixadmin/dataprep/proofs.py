@@ -8,6 +8,7 @@ Every line is known to be valid JSON, save for its text perhaps not being UTF-8.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterable
 
 from .parsing import MOST_DIGITS
@@ -20,6 +21,7 @@ MOST_TEXT = 255
 _DIGITS = re.compile(rb"[0-9]{%d}" % (MOST_DIGITS + 1))
 _BRACKETS = bytes.maketrans(b"[]{}", b"()()")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_NO_BRACKETS_OR_ENDS = bytes(set(range(256)) - set(b"[]{}\n"))
 
 
 def not_utf8(lines: list[bytes], block: bytes) -> Iterable[int]:
@@ -27,7 +29,8 @@ def not_utf8(lines: list[bytes], block: bytes) -> Iterable[int]:
     if block.isascii():
         return ()
     try:
-        block.decode()
+        # Line by line is faster than all at once, which needs fresh memory each time.
+        deque(map(bytes.decode, [one for one in lines if not one.isascii()]), maxlen=0)
     except UnicodeDecodeError:
         return [i for i, line in enumerate(lines) if not _is_utf8(line)]
     return ()
@@ -41,15 +44,16 @@ def _is_utf8(line: bytes) -> bool:
     return True
 
 
-def deep(lines: list[bytes], block: bytes, *, usual: int, most: int) -> Iterable[int]:
-    """Lines that may be nested deeper than `most`. All have `usual` opening brackets."""
-    opened = block.count(b"{") + block.count(b"[")
-    if opened - usual * len(lines) <= most - usual:
+def deep(lines: list[bytes], block: bytes, *, most: int) -> Iterable[int]:
+    """Lines that may be nested deeper than `most`."""
+    # Each level has a bracket that opens and one that closes.
+    brackets = block.translate(None, _NO_BRACKETS_OR_ENDS).split(b"\n")
+    if max(map(len, brackets)) <= most * 2:
         return ()
     return [
         i
-        for i, line in enumerate(lines)
-        if line.count(b"{") + line.count(b"[") > most and _depth(line) > most
+        for i, line in enumerate(brackets)
+        if len(line) > most * 2 and _depth(lines[i]) > most
     ]
 
 
@@ -96,7 +100,7 @@ def long_texts(lines: list[bytes], block: bytes) -> Iterable[int]:
     block = unescaped(block)
     found = []
     find, count = block.rfind, block.count
-    reach, end = MOST_TEXT + 2, len(block)
+    reach, end = MOST_TEXT + 1, len(block)
     at, line, counted = -1, 0, 0
     while at + reach < end:
         quote = find(b'"', at + 1, at + 1 + reach)

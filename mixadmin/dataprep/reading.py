@@ -128,11 +128,12 @@ class _Lines:
                 return True
             self._add_long(at + 1)
             piece = piece[at + 1 :]
-        piece = self._rest + piece
         lines = piece.split(b"\n")
-        self._rest = lines.pop()
+        lines[0] = self._rest + lines[0]
         # JSON has no carriage return but at the end of a line, so one look will do.
-        self._add(lines, plain=b"\r" not in piece)
+        plain = b"\r" not in piece and not self._rest.endswith(b"\r")
+        self._rest = lines.pop()
+        self._add(lines, plain=plain)
         if len(self._rest) > LONGEST_LINE:
             self._long = _Long(self._rest[:KEPT_OF_A_LONG_LINE], len(self._rest))
             self._rest = b""
