@@ -6,9 +6,10 @@ exactly one of the lists of `Judged`, so that counts always add up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import accumulate
+from typing import Any, Protocol
 
 
 @dataclass(slots=True)
@@ -21,6 +22,8 @@ class Chunk:
     end: the offset just after the last line.
     unfit: (index, code) of lines that could not even be taken in, such as one longer
         than any record may be; their place in `lines` holds what was kept of them.
+    sizes: how many bytes each line takes up in the file, with its end; None if that is
+        one more than it has here. A carriage return or a byte order mark adds to it.
     """
 
     lines: list[bytes]
@@ -28,6 +31,12 @@ class Chunk:
     number: int
     end: int
     unfit: list[tuple[int, str]] = field(default_factory=list)
+    sizes: list[int] | None = None
+
+    def offsets(self) -> list[int]:
+        """Where each line begins in the uncompressed file."""
+        sizes = self.sizes or [len(line) + 1 for line in self.lines]
+        return list(accumulate(sizes[:-1], initial=self.offset))
 
 
 @dataclass(slots=True)
@@ -46,14 +55,16 @@ class Judged:
 
     good: the lines to send, in their order, as they go out; `indexes` says which lines
         of the chunk they are.
-    invalid: those that Mixpanel would refuse.
+    invalid: those that Mixpanel would refuse or drop.
     held: (index, unix time): dated in the near future, to be sent once that has come.
     dropped: indexes of those that a mend was asked to leave out.
     blank: how many lines hold nothing.
     elsewhere: how many belong to another slice of time; they are not read here.
     notes: {code of a finding: records} of what is altered, mended or risky.
+    noted: {code of a finding: indexes} of the first few of those records.
     keys: for profiles, whose profile each good line changes: order matters for these.
     deltas: for profiles, the positions in `good` of updates that must not be sent twice.
+    skimmed: what the judge read of each good line, or None, to spare reading it again.
 
     len(lines) - blank - elsewhere = good + invalid + held + dropped
     """
@@ -66,8 +77,10 @@ class Judged:
     blank: int = 0
     elsewhere: int = 0
     notes: dict[str, int] = field(default_factory=dict)
+    noted: Mapping[str, Sequence[int]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     deltas: list[int] = field(default_factory=list)
+    skimmed: Sequence[Any] = ()
 
 
 class Judge(Protocol):

@@ -87,11 +87,25 @@ def parse_records(request: Request, body: bytes) -> tuple[list[Any], bool]:
             return _parse_form(body), True
         if kind == "application/x-ndjson":
             lines = body.split(b"\n")
-            return [json.loads(line) for line in lines if line.strip()], False
-        data = json.loads(body)
+            return [_parse_json(line) for line in lines if line.strip()], False
+        data = _parse_json(body)
     except (ValueError, RecursionError):
         raise bad_request("request body is not valid JSON") from None
     return (data if isinstance(data, list) else [data]), False
+
+
+def _parse_json(data: bytes) -> Any:
+    """JSON as it is standardized: UTF-8, no byte order mark, no NaN.
+
+    Bytes that are not UTF-8 become lone surrogates, which are refused record by record
+    as documented.
+    """
+    text = data.decode("utf-8", "surrogateescape")
+    return json.loads(text, parse_constant=_no_constant)
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(word)
 
 
 def _parse_form(body: bytes) -> list[Any]:

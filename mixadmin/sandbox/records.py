@@ -92,15 +92,23 @@ def clean_event(
     _clean_insert_id(properties, need_insert_id)
     _clean_sizes(properties)
     if not 0 < most_bytes < MEGABYTE:
-        most_bytes = len(json.dumps(record, separators=(",", ":")))
+        most_bytes = _size(record)
     if most_bytes >= MEGABYTE:
         raise Invalid("", "event is invalid: must be smaller than 1MB")
+    for other in record.keys() - {"event", "properties"}:
+        _clean_text(other, record[other])
     distinct_id = _clean_distinct_id(properties, identity)
     kept = {key[:255]: _cut(value) for key, value in properties.items()}
     if not kept.get("$insert_id"):
         # such an event never counts as a duplicate of another
         kept.pop("$insert_id", None)
     return {"event": name[:255], "properties": kept}, time_ms, distinct_id
+
+
+def _size(record: Any) -> int:
+    """Bytes as UTF-8, without needless blanks and escapes."""
+    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False)
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _clean_time(properties: Json, now: float) -> int:
@@ -188,21 +196,16 @@ def _clean_sizes(properties: Json) -> None:
             "properties", "'properties' is invalid: must not have more than 255 keys"
         )
     for key, value in properties.items():
+        _clean_text("properties", key)
         if isinstance(value, dict | list):
             _clean_nested(f"properties.{key}", value, 1)
-        elif isinstance(value, str) and not _is_utf8(value):
-            raise Invalid(
-                f"properties.{key}",
-                f"properties.{key} is invalid: string should be valid utf8",
-            )
+        else:
+            _clean_text(f"properties.{key}", value)
 
 
 def _clean_nested(path: str, value: Any, depth: int) -> None:
-    if isinstance(value, str):
-        if not _is_utf8(value):
-            raise Invalid(path, f"{path} is invalid: string should be valid utf8")
-        return
     if not isinstance(value, dict | list):
+        _clean_text(path, value)
         return
     if depth > 3:
         raise Invalid(path, f"'{path}' is invalid: must not be nested deeper than 3")
@@ -210,6 +213,22 @@ def _clean_nested(path: str, value: Any, depth: int) -> None:
         raise Invalid(path, f"'{path}' is invalid: must not have more than 255 items")
     for item in value.values() if isinstance(value, dict) else value:
         _clean_nested(path, item, depth + 1)
+    if isinstance(value, dict):
+        _clean_text(path, list(value))
+
+
+def _clean_text(path: str, value: Any) -> None:
+    """Refuse what is not UTF-8, in names as well as in values."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _clean_text(path, name)
+            _clean_text(path, item)
+    elif isinstance(value, list):
+        for item in value:
+            _clean_text(path, item)
+    elif isinstance(value, str) and not _is_utf8(value):
+        path = path.encode("utf-8", "replace").decode()
+        raise Invalid(path, f"{path} is invalid: string should be valid utf8")
 
 
 def _is_utf8(value: str) -> bool:
@@ -313,8 +332,11 @@ def clean_update(record: Json, *, group: bool) -> dict[str, Any]:
     verbs = {key: value for key, value in record.items() if key in known}
     if not verbs:
         raise Invalid("", "record has no known operation")
-    if len(json.dumps(record)) > MEGABYTE:
+    if _size(record) > MEGABYTE:
         raise Invalid("", "record is invalid: must not be larger than 1MB")
+    for name, value in record.items():
+        _clean_text(name, name)
+        _clean_text(name, value)
     for verb, value in verbs.items():
         if verb == "$delete":
             continue
