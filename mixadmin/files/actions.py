@@ -272,16 +272,14 @@ def _new_upload(
         touched_at=db_now(),
     )
     problems = []
-    sound = size is not None and not check_int("size", size)
     try:
         raise_for(check_int("size", size, minimum=0) if size is not None else [])
     except ValidationError as error:
         problems.append(error)
     try:
-        upload.full_clean(
-            exclude=["project", "owner", *([] if sound or size is None else ["size"])],
-            validate_constraints=False,
-        )
+        # The row itself only asks whether there is a size; the name is looked at whole.
+        exclude = ["project", "owner", "name", *(["size"] if size is not None else [])]
+        upload.full_clean(exclude=exclude, validate_constraints=False)
     except ValidationError as error:
         problems.append(error)
     if problems:
@@ -349,6 +347,8 @@ def _complete(upload: Upload, sha256: str) -> None:
 # --- Buckets --------------------------------------------------------------------------
 
 CHANGEABLE = ("name", "bucket", "prefix", "region")
+# Looked at as a whole by the rules of the provider, which would only be repeated.
+LOOKED_AT = ["prefix", "region"]
 
 
 def add_bucket(
@@ -374,7 +374,7 @@ def add_bucket(
     )
     problems = []
     try:
-        row.full_clean()
+        row.full_clean(exclude=LOOKED_AT)
     except ValidationError as error:
         problems.append(error)
     if provider in SourceBucket.Provider.values:
@@ -391,70 +391,70 @@ def add_bucket(
 
 
 def change_bucket(
-    *, bucket: SourceBucket, actor: User | None, **changes: Any
+    *, source: SourceBucket, actor: User | None, **changes: Any
 ) -> SourceBucket:
     """Change name, bucket, prefix or region. The provider stays."""
-    access.require(actor, bucket.project)
-    before = {name: getattr(bucket, name) for name in CHANGEABLE}
+    access.require(actor, source.project)
+    before = {name: getattr(source, name) for name in CHANGEABLE}
     for name, value in changes.items():
         assert name in CHANGEABLE, f"{name} cannot be changed"
-        setattr(bucket, name, value)
-    bucket.full_clean()
+        setattr(source, name, value)
+    source.full_clean(exclude=LOOKED_AT)
     told = {
         name: [before[name], value]
         for name, value in changes.items()
         if before[name] != value
     }
     if not told:
-        return bucket
+        return source
     if set(told) - {"name"}:
         # It may be another bucket now: what is being read would be something else.
-        _require_unused(bucket)
-        _forget_verification(bucket)
+        _require_unused(source)
+        _forget_verification(source)
     with transaction.atomic():
-        bucket.save(update_fields=[*told, *VERIFICATION])
-        record(actor=actor, verb="changed", target=bucket, changes=told)
-    return bucket
+        source.save(update_fields=[*told, *VERIFICATION])
+        record(actor=actor, verb="changed", target=source, changes=told)
+    return source
 
 
 def set_credentials(
-    *, bucket: SourceBucket, actor: User | None, credentials: Any
+    *, source: SourceBucket, actor: User | None, credentials: Any
 ) -> SourceBucket:
     """Store other credentials; {} or None: the server's own role is used."""
-    access.require(actor, bucket.project)
-    had = "set" if bucket.credentials else "none"
-    _set(bucket, credentials)
-    _forget_verification(bucket)
+    access.require(actor, source.project)
+    had = "set" if source.credentials else "none"
+    _set(source, credentials)
+    _forget_verification(source)
     with transaction.atomic():
-        bucket.save(update_fields=["credentials", "credentials_set_at", *VERIFICATION])
-        now = "set anew" if bucket.credentials else "none"
+        source.save(update_fields=["credentials", "credentials_set_at", *VERIFICATION])
+        now = "set anew" if source.credentials else "none"
         changes = {"credentials": [had, now]}
-        record(actor=actor, verb="set credentials", target=bucket, changes=changes)
-    return bucket
+        record(actor=actor, verb="set credentials", target=source, changes=changes)
+    return source
 
 
-def verify_bucket(*, bucket: SourceBucket, actor: User | None) -> SourceBucket:
+def verify_bucket(*, source: SourceBucket, actor: User | None) -> SourceBucket:
     """Ask the bucket for a list and a file, and store what came of it."""
-    access.require(actor, bucket.project)
-    bucket.verification, bucket.verification_detail = buckets.verify(bucket)
-    bucket.verified_at = db_now()
+    access.require(actor, source.project)
+    source.verification, source.verification_detail = buckets.verify(source)
+    source.verified_at = db_now()
     with transaction.atomic():
-        bucket.save(update_fields=VERIFICATION)
-        record(actor=actor, verb=f"verified ({bucket.verification})", target=bucket)
-    return bucket
+        source.save(update_fields=VERIFICATION)
+        record(actor=actor, verb=f"verified ({source.verification})", target=source)
+    return source
 
 
-def delete_bucket(*, bucket: SourceBucket, actor: User | None, typed_name: str) -> None:
+def delete_bucket(*, source: SourceBucket, actor: User | None, typed_name: str) -> None:
     """Forget the bucket and its credentials. At the provider nothing changes."""
-    access.require(actor, bucket.project)
-    require_typed(bucket.name, typed_name)
+    access.require(actor, source.project)
+    require_typed(source.name, typed_name)
     try:
         with transaction.atomic():
-            record(actor=actor, verb="deleted", target=bucket)
-            bucket.delete()
+            record(actor=actor, verb="deleted", target=source)
+            source.delete()
     except ProtectedError:
         raise Refused(
-            f"Ingestions read from {bucket}, and still tell where their files came "
+            f"Ingestions read from {source}, and still tell where their files came "
             "from. To make it useless, remove its credentials.",
             code="in_use",
         ) from None

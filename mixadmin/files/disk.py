@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote, unquote
 from uuid import UUID
 
 from django.conf import settings
@@ -287,11 +288,17 @@ def list_below(root: Path, path: str, *, after: str, limit: int) -> Listing:
     with contextlib.ExitStack() as stack:
         at = _open_folders(stack, root, folders, path)
         with _words(path), os.scandir(at) as lines:
-            beyond = (line for line in lines if line.name > after)
+            last = unquote(after, errors="surrogateescape")
+            beyond = (line for line in lines if line.name > last)
             # However many there are, only one piece of them is held.
             nearest = heapq.nsmallest(limit + 1, beyond, key=lambda line: line.name)
             entries = [_entry(line, path) for line in nearest[:limit]]
-        return Listing(entries, nearest[limit - 1].name if len(nearest) > limit else "")
+        if len(nearest) <= limit:
+            return Listing(entries, "")
+        # Names may hold bytes that are no text; this stands for all of them.
+        return Listing(
+            entries, quote(nearest[limit - 1].name, errors="surrogateescape")
+        )
 
 
 def _entry(line: "os.DirEntry[str]", folder: str) -> Entry:

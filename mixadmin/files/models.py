@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
 from django.urls import reverse
 
 from mixadmin.common.crypto import SecretJSONField
@@ -12,6 +12,13 @@ from mixadmin.common.validation import Checked, no_hidden_characters, raise_for
 from mixadmin.projects.models import Project
 
 from .kinds import KINDS, Kind, check_bucket, check_file_name
+
+# A state of an upload, as the database sees it; `Upload.state` is the same.
+STATES = {
+    "receiving": Q(removed_at=None, completed_at=None),
+    "complete": Q(removed_at=None, completed_at__isnull=False),
+    "removed": Q(removed_at__isnull=False),
+}
 
 
 class UploadQuerySet(models.QuerySet["Upload"]):
@@ -24,6 +31,15 @@ class UploadQuerySet(models.QuerySet["Upload"]):
 
     def unfinished(self) -> Self:
         return self.stored().filter(completed_at=None)
+
+    def in_state(self, state: str) -> Self:
+        return self.filter(STATES[state])
+
+    def count_by_state(self) -> dict[str, int]:
+        counted: dict[str, int] = self.aggregate(
+            **{state: Count("pk", filter=q) for state, q in STATES.items()}
+        )
+        return counted
 
     def not_in_use(self, since: datetime | None = None) -> Self:
         """Those that no unfinished ingestion uses, nor one that ended after `since`."""
@@ -124,9 +140,7 @@ class SourceBucket(Checked, models.Model):
     name = models.CharField(max_length=120, validators=[no_hidden_characters])
     provider = models.CharField(max_length=3, choices=Provider)
     bucket = models.CharField("bucket name", max_length=222)
-    prefix = models.CharField(
-        max_length=1024, blank=True, validators=[no_hidden_characters]
-    )
+    prefix = models.CharField(max_length=1024, blank=True)
     region = models.CharField(max_length=40, blank=True)
     # S3: access_key_id and secret_access_key; GCS: the service account key as JSON.
     credentials = SecretJSONField(blank=True, default="")

@@ -5,7 +5,6 @@ import re
 import socket
 import threading
 
-import boto3
 import pytest
 import requests
 
@@ -22,41 +21,6 @@ def data_dir(tmp_path, settings):
     settings.DATA_DIR = tmp_path / "data"
     settings.DATA_DIR.mkdir()
     return settings.DATA_DIR
-
-
-@pytest.fixture(scope="session")
-def s3_server():
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(autouse=True)
-def role(monkeypatch):
-    """What a server with a role of its own at Amazon has."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-
-
-@pytest.fixture
-def s3(s3_server, settings):
-    """An empty S3 that the product reads from, as a client that may do everything."""
-    requests.post(f"{s3_server}/moto-api/reset", timeout=5)
-    settings.S3_ENDPOINT_URL = s3_server
-    client = boto3.client(
-        "s3",
-        endpoint_url=s3_server,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    client.create_bucket(Bucket="acme")
-    yield client
-    client.close()
 
 
 @pytest.fixture(scope="session")

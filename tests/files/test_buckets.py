@@ -240,7 +240,7 @@ def test_nobody_there_is_transient(project, settings, cloud, row):
 
 def test_a_bucket_that_works_is_verified(cloud, row, owner):
     cloud.put("a", b"1")
-    verify_bucket(bucket=row, actor=owner)
+    verify_bucket(source=row, actor=owner)
     row.refresh_from_db()
     assert (row.verification, row.verification_detail) == (
         "works",
@@ -250,14 +250,14 @@ def test_a_bucket_that_works_is_verified(cloud, row, owner):
 
 
 def test_an_empty_bucket_is_verified(cloud, row, owner):
-    verify_bucket(bucket=row, actor=owner)
+    verify_bucket(source=row, actor=owner)
     assert row.verification == "works"
     assert "Nothing is under the prefix" in row.verification_detail
 
 
 def test_a_bucket_that_is_away_is_told_as_such(row, owner, settings):
     settings.S3_ENDPOINT_URL = settings.GCS_ENDPOINT_URL = "http://127.0.0.1:9"
-    verify_bucket(bucket=row, actor=owner)
+    verify_bucket(source=row, actor=owner)
     assert row.verification == "cannot_reach"
 
 
@@ -312,7 +312,7 @@ def test_the_missing_permission_is_named(
     s3.put_object(Bucket="acme", Key="a", Body=b"1")
     bucket.credentials = Secret(json.dumps(strict(*granted)))
     bucket.save()
-    verify_bucket(bucket=bucket, actor=owner)
+    verify_bucket(source=bucket, actor=owner)
     assert bucket.verification == state
     assert words in bucket.verification_detail
 
@@ -321,7 +321,7 @@ def test_credentials_that_nobody_has_are_refused(s3, strict, bucket, owner):
     strict("s3:*")
     bucket.credentials = Secret(json.dumps(KEYS))
     bucket.save()
-    verify_bucket(bucket=bucket, actor=owner)
+    verify_bucket(source=bucket, actor=owner)
     assert bucket.verification == "refused"
     assert "does not accept the credentials" in bucket.verification_detail
     with pytest.raises(NotPermitted) as caught:

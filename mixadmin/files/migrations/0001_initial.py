@@ -49,14 +49,7 @@ class Migration(migrations.Migration):
                     "bucket",
                     models.CharField(max_length=222, verbose_name="bucket name"),
                 ),
-                (
-                    "prefix",
-                    models.CharField(
-                        blank=True,
-                        max_length=1024,
-                        validators=[mixadmin.common.validation.no_hidden_characters],
-                    ),
-                ),
+                ("prefix", models.CharField(blank=True, max_length=1024)),
                 ("region", models.CharField(blank=True, max_length=40)),
                 (
                     "credentials",
