@@ -1,5 +1,6 @@
 """Rows with good defaults, and what the machinery would do, without a broker."""
 
+import hashlib
 from datetime import timedelta
 
 from django.utils import timezone
@@ -9,6 +10,9 @@ from mixadmin.common.clock import db_now
 from mixadmin.common.crypto import Secret
 from mixadmin.common.states import Presence, RunState
 from mixadmin.connectors.models import Connector, ConnectorRun
+from mixadmin.files import disk
+from mixadmin.files.models import SourceBucket, Upload
+from mixadmin.ingestion.models import Ingestion, IngestionFile
 from mixadmin.jobs import polls, runner
 from mixadmin.jobs.models import Job, Poll
 from mixadmin.jobs.registry import pollers
@@ -143,6 +147,51 @@ def make_remote_object(*, project, **changes):
         **changes,
     }
     return RemoteObject.objects.create(project=project, **fields)
+
+
+def make_bucket(*, project, **changes):
+    fields = {
+        "name": "Exports",
+        "provider": "s3",
+        "bucket": "acme",
+        "credentials": Secret(""),
+        **changes,
+    }
+    return SourceBucket.objects.create(project=project, **fields)
+
+
+def make_upload(*, project, content=b"{}\n", **changes):
+    """A complete upload whose bytes are on the disk."""
+    now = timezone.now()
+    fields = {
+        "name": "events.ndjson",
+        "size": len(content),
+        "received": len(content),
+        "touched_at": now,
+        "completed_at": now,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **changes,
+    }
+    upload = Upload.objects.create(project=project, **fields)
+    disk.store(upload.pk, [content[: upload.received]])
+    return upload
+
+
+def make_ingestion(*, project, upload=None, bucket=None, **changes):
+    """An ingestion, with a file if there is an upload or a bucket for it."""
+    fields = {"name": "Backfill", "kind": "events", **changes}
+    row = Ingestion.objects.create(project=project, **fields)
+    if upload or bucket:
+        IngestionFile.objects.create(
+            ingestion=row,
+            name="events.ndjson",
+            place="upload" if upload else "bucket",
+            upload=upload,
+            bucket=bucket,
+            size=3,
+            tag="t",
+        )
+    return row
 
 
 def make_job(*, project=None, **changes):

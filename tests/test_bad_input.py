@@ -21,6 +21,7 @@ WORDS = (
     "time_column_name user_column_name insert_time_column_name property_mappings "
     "group_key group_id_column connector_type label gcs_bucket gcs_prefix s3_role "
     "s3_bucket s3_region s3_prefix data_format compression accepted_warnings switch "
+    "provider bucket prefix region access_key_id secret_access_key google_key files uploads "
     "remote_objects mixpanel_ids choice candidate delete_data days next"
 )
 NAMES = WORDS.split()

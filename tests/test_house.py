@@ -36,7 +36,7 @@ def filled(route, project):
         "other": 1,
     }
     path = route.replace("<uuid:pk>", "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
-    path = path.replace("<slug:digest>", "0" * 128)
+    path = path.replace("<slug:digest>", "0" * 128).replace("<str:name>", "drop")
     for name, value in values.items():
         path = path.replace(f"<int:{name}>", str(value))
     assert "<" not in path, f"no example for {route}"
@@ -91,6 +91,9 @@ def add_rows(project, owner, numbers):
             project=project, label=f"c{n}", mixpanel_id=f"id-{n}"
         )
         make.make_connector_run(connector=connector)
+        upload = make.make_upload(project=project, owner=owner, name=f"u{n}")
+        make.make_ingestion(project=project, upload=upload)
+        make.make_bucket(project=project, name=f"b{n}")
         make.make_job(project=project, title=f"j{n}", target_id=str(n))
         make.make_remote_object(project=project, mixpanel_id=str(9_000 + n))
         make.make_service_account(username=f"a{n}", owner=owner)
@@ -109,6 +112,8 @@ LISTS = {
     "sources": (lambda p: reverse("warehouse:source_list", args=[p.pk]), 12),
     "imports": (lambda p: reverse("warehouse:import_list", args=[p.pk]), 14),
     "connectors": (lambda p: reverse("connectors:list", args=[p.pk]), 12),
+    "files": (lambda p: reverse("files:list", args=[p.pk]), 14),
+    "buckets": (lambda p: reverse("files:bucket_list", args=[p.pk]), 12),
     "adopt": (lambda p: reverse("warehouse:adopt", args=[p.pk]), 12),
     "jobs": (lambda p: reverse("jobs:list"), 12),
     "service accounts": (lambda p: reverse("service_accounts:list"), 12),
@@ -116,6 +121,8 @@ LISTS = {
     "api sources": (lambda p: f"/api/v1/projects/{p.pk}/warehouse-sources/", 8),
     "api imports": (lambda p: f"/api/v1/projects/{p.pk}/imports/", 8),
     "api connectors": (lambda p: f"/api/v1/projects/{p.pk}/connectors/", 8),
+    "api uploads": (lambda p: f"/api/v1/projects/{p.pk}/uploads/", 8),
+    "api buckets": (lambda p: f"/api/v1/projects/{p.pk}/buckets/", 8),
     "api remote objects": (lambda p: f"/api/v1/projects/{p.pk}/remote-objects/", 8),
     "api jobs": (lambda p: "/api/v1/jobs/", 8),
     "api service accounts": (lambda p: "/api/v1/service-accounts/", 8),

@@ -5,7 +5,7 @@ import binascii
 import json
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -348,11 +348,16 @@ class ApiViewSet(GenericViewSet[Any]):
     secret_answers: tuple[str, ...] = ()
     # Actions that ask Mixpanel before they answer: no transaction is open meanwhile.
     asks_mixpanel: tuple[str, ...] = ()
+    # Actions whose body is read piece by piece, however large it is.
+    streams: tuple[str, ...] = ()
+    # Query parameters of actions that are no lists of rows.
+    queries: Mapping[str, tuple[str, ...]] = {}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # Read here, since the parser would leave nothing for the idempotency key. 413
         # for a body that is too large comes from it too.
-        _ = request.body
+        if self.action not in self.streams:
+            _ = request.body
         super().initial(request, *args, **kwargs)
         self.check_query(request)
         post = getattr(self, "post", None)
@@ -362,9 +367,11 @@ class ApiViewSet(GenericViewSet[Any]):
 
     def check_query(self, request: Request) -> None:
         """Refuse query parameters that this address does not know, or knows once."""
-        known = ["cursor", "page_size"] if self.action == "list" else []
-        if known and (filterset := getattr(self, "filterset_class", None)):
-            known += list(filterset.base_filters)
+        known = list(self.queries.get(self.action, ()))
+        if self.action == "list":
+            known += ["cursor", "page_size"]
+            if filterset := getattr(self, "filterset_class", None):
+                known += list(filterset.base_filters)
         problems = {}
         for name, values in request.query_params.lists():
             if name not in known:

@@ -95,8 +95,9 @@ class ExceptionHandler(StandardHandler):
     def report_exception(
         self, exc: exceptions.APIException, response: Response
     ) -> None:
-        # A 502 or 503 tells about somebody else; it is no fault to be reported here.
-        if response.status_code not in (502, 503):
+        # A 502 or 503 tells about somebody else, a 507 about the disk; they are no faults
+        # to be reported here.
+        if response.status_code not in (502, 503, 507):
             super().report_exception(exc, response)
 
 

@@ -92,6 +92,38 @@ REMEDIES: dict[str, Explanation] = {
         "was sent and nothing was changed.",
         "It is tried again by itself. If it lasts, see Mixpanel's status page.",
     ),
+    # Of files on their way into Mixpanel.
+    "file_changed": Explanation(
+        "The file has changed",
+        "It is no longer what it was when it was chosen. Nothing more is read from it, "
+        "so that its old and its new content are not mixed.",
+        "Choose the file anew. Let whatever writes it finish first, or give each new "
+        "content a name of its own.",
+    ),
+    "file_missing": Explanation(
+        "The file is not there",
+        "It was moved, renamed or removed since it was chosen, or never was where the "
+        "name says.",
+        "Look what is there, and choose it anew or upload it again.",
+    ),
+    "file_not_permitted": Explanation(
+        "The file may not be read",
+        "It is there, but mixadmin lacks a permission or a valid credential for it.",
+        "Read which permission is missing and give it, or set new credentials and "
+        "verify the bucket. Then try again.",
+    ),
+    "file_unreachable": Explanation(
+        "The file could not be reached",
+        "The bucket, or the way to it, did not answer in time. Nothing of the file was "
+        "lost, and reading goes on where it was.",
+        "Wait, or try again. If it lasts, check the network and the provider's status "
+        "page.",
+    ),
+    "file_unusable": Explanation(
+        "This cannot be read as a file",
+        "The name leads to something else than a plain, complete file.",
+        "Read why, and choose a plain file.",
+    ),
     "bad_request": Explanation(
         "Mixpanel refused the values",
         "Mixpanel understood the request and did not accept it. Nothing was changed.",

@@ -19,6 +19,7 @@ from mixadmin.connectors.api import (
     ConnectorRunViewSet,
     ConnectorViewSet,
 )
+from mixadmin.files.api import BucketViewSet, DirectoryViewSet, UploadViewSet
 from mixadmin.jobs.api import JobViewSet
 from mixadmin.jobs.idempotency import once
 from mixadmin.projects.api import (
@@ -81,6 +82,11 @@ IMPORTS = f"{PROJECT}imports/"
 IMPORT = f"{IMPORTS}<row_id:import_id>/"
 CONNECTORS = f"{PROJECT}connectors/"
 CONNECTOR = f"{CONNECTORS}<row_id:connector_id>/"
+UPLOADS = f"{PROJECT}uploads/"
+UPLOAD = f"{UPLOADS}<uuid:upload>/"
+BUCKETS = f"{PROJECT}buckets/"
+BUCKET = f"{BUCKETS}<row_id:bucket_id>/"
+DIRECTORIES = f"{PROJECT}directories/"
 JOB = "jobs/<uuid:pk>/"
 
 DETAIL = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
@@ -138,6 +144,15 @@ urlpatterns = [
     route(f"{CONNECTOR}forget/", ConnectorViewSet, post="forget"),
     route(f"{CONNECTOR}runs/", ConnectorRunViewSet, get="list"),
     route(f"{CONNECTOR}runs/<row_id:run_id>/", ConnectorRunViewSet, **READ_ONLY),
+    route(UPLOADS, UploadViewSet, "uploads", **BOTH),
+    route(UPLOAD, UploadViewSet, "upload", **DETAIL),
+    route(BUCKETS, BucketViewSet, **BOTH),
+    route(BUCKET, BucketViewSet, "bucket", **DETAIL),
+    route(f"{BUCKET}credentials/", BucketViewSet, post="credentials"),
+    route(f"{BUCKET}verify/", BucketViewSet, post="verify"),
+    route(f"{BUCKET}objects/", BucketViewSet, get="objects"),
+    route(DIRECTORIES, DirectoryViewSet, get="names"),
+    route(f"{DIRECTORIES}<str:name>/", DirectoryViewSet, get="entries"),
     route("jobs/", JobViewSet, get="list"),
     route(JOB, JobViewSet, "job", **READ_ONLY),
     route(f"{JOB}retry/", JobViewSet, post="retry"),

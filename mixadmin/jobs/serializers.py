@@ -17,6 +17,8 @@ TARGETS = {
     "warehouse_source": "warehouse.warehousesource",
     "warehouse_import": "warehouse.warehouseimport",
     "connector": "connectors.connector",
+    "upload": "files.upload",
+    "bucket": "files.sourcebucket",
 }
 
 

@@ -85,6 +85,25 @@ BODIES = {
     },
     "connector_destroy": {"typed_name": "no"},
     "connector_adopt": {"remote_objects": [1]},
+    "upload_create": {"name": "a.json", "size": 10},
+    "bucket_create": {
+        "name": "Archive",
+        "provider": "s3",
+        "bucket": "acme",
+        "prefix": "a/",
+        "region": "eu-central-1",
+        "credentials": {"access_key_id": "AKIA123", "secret_access_key": "s3"},
+    },
+    "bucket_partial_update": {
+        "name": "Archive",
+        "bucket": "acme",
+        "prefix": "a/",
+        "region": "eu-central-1",
+    },
+    "bucket_credentials": {
+        "credentials": {"access_key_id": "A", "secret_access_key": "s"}
+    },
+    "bucket_destroy": {"typed_name": "no"},
     "job_decide": {"choice": "again", "candidate": ""},
     "token_create": {"name": "a", "days": "30"},
 }

@@ -24,7 +24,7 @@ def client_of():
 
 
 @pytest.fixture
-def rows(project, owner, sandbox):
+def rows(project, owner, sandbox, s3, settings, tmp_path):
     """One of everything, and the parts of addresses that lead there."""
     remote_id = sandbox.add_source(make.MIXPANEL_ID, "Warehouse", "bigquery")
     source = make.make_source(project=project, mixpanel_id=remote_id)
@@ -35,6 +35,7 @@ def rows(project, owner, sandbox):
     )
     token, _ = ApiToken.objects.create(user=owner, name="old")
     record(actor=owner, verb="looked at", target=project)
+    settings.INGEST_DIRECTORIES = {"drop": str(tmp_path)}
     return {
         "project_id": project.pk,
         "account_id": project.service_account_id,
@@ -47,6 +48,9 @@ def rows(project, owner, sandbox):
         "id": make.make_job(project=project).pk,
         "token_key": token.token_key,
         "username": "viewer",
+        "upload": make.make_upload(project=project).pk,
+        "bucket_id": make.make_bucket(project=project).pk,
+        "name": "drop",
         "remote_import_id": make.make_remote_object(project=project).pk,
         "remote_connector_id": make.make_remote_object(
             project=project, kind="connector", mixpanel_id="c-1"

@@ -16,7 +16,14 @@ OF_NOBODY = {
     "connector_catalogue_retrieve",
 }
 # Reads that ask Mixpanel with the account's own rights, so only who may change it may.
-READS_OF_EDITORS = {"service_account_discover", "organization_at_mixpanel"}
+# What is on the server's disk and in buckets is for those who may send it.
+READS_OF_EDITORS = {
+    "service_account_discover",
+    "organization_at_mixpanel",
+    "bucket_objects",
+    "directory_names",
+    "directory_entries",
+}
 OWN_ONLY = {"token_retrieve", "token_destroy"}
 # They name a service account of the owner that no project uses.
 NOT_FOR_VIEWERS = OWN_ONLY | {"organization_destroy", "organization_membership"}

@@ -98,6 +98,9 @@ def add_everything(project, owner, n):
     connector = project.connectors.order_by("pk").first()
     make.make_connector_run(connector=connector, started_at=at, state="failed")
     make.make_remote_object(project=project, mixpanel_id=f"r{n}")
+    upload = make.make_upload(project=project, owner=user)
+    make.make_ingestion(project=project, upload=upload)
+    make.make_bucket(project=project, name=f"b{n}")
     ApiToken.objects.create(user=owner, name=f"t{n}")
     record(actor=user, verb="did", target=row)
 
@@ -112,6 +115,8 @@ LISTS = [
     "projects/{p}/imports/{i}/runs/",
     "projects/{p}/connectors/",
     "projects/{p}/connectors/{c}/runs/",
+    "projects/{p}/uploads/",
+    "projects/{p}/buckets/",
     "service-accounts/",
     "jobs/",
     "tokens/",

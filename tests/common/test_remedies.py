@@ -34,6 +34,12 @@ KINDS = [
     "run_unseen",
     "worker_lost",
     "internal",
+    # Of files.
+    "file_changed",
+    "file_missing",
+    "file_not_permitted",
+    "file_unreachable",
+    "file_unusable",
 ]
 
 
