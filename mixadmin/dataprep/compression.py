@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, Protocol
+from typing import Protocol
 
 import zstandard
 from isal import isal_zlib
@@ -244,7 +244,7 @@ def broken() -> Unreadable:
     )
 
 
-def packed_file(file: IO[bytes], name: str = "") -> tuple[str, Stream]:
+def packed_file(file: Stream, name: str = "") -> tuple[str, Stream]:
     """How a file is packed, and its contents; the file need not be seekable."""
     head = file.read(16)
     compression = sniff(head, name)
