@@ -6,11 +6,12 @@ from django.db import models
 from django.db.models import F, Q, Sum
 from django.urls import reverse
 
-from mixadmin.common.validation import Checked, no_hidden_characters
+from mixadmin.common.validation import Checked, no_hidden_characters, raise_for
 from mixadmin.files.models import SourceBucket, Upload
 from mixadmin.projects.models import Project
 
 from . import kinds
+from .rules import check_ingestion
 
 # What becomes of a record that was read. They add up to `read`, in every row, always.
 OUTCOMES = ("imported", "refused", "invalid", "dropped", "held", "unsettled")
@@ -127,8 +128,6 @@ class Ingestion(Checked, models.Model):
     )
     error_kind = models.CharField(max_length=40, blank=True, editable=False)
     error_message = models.TextField(blank=True, editable=False)
-    # The newest minute of sending: [[unix second, records, bytes], …].
-    pace = models.JSONField(default=list, editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -154,6 +153,18 @@ class Ingestion(Checked, models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("ingestion:detail", args=[self.project_id, self.pk])
+
+    def clean(self) -> None:
+        findings = check_ingestion(
+            kind=self.kind,
+            mends=self.mends,
+            insert_id_fields=self.insert_id_fields,
+            first_days=self.first_days,
+            slice_days=self.slice_days,
+            has_token=bool(self.project.token),
+            credential=self.credential,
+        )
+        raise_for(findings)
 
     @property
     def is_ended(self) -> bool:
@@ -207,14 +218,18 @@ class IngestionFile(models.Model):
     path = models.CharField(max_length=1024, blank=True)
 
     # What it was when the ingestion was made. A file that is another one now is told.
+    # Without a tag it was chosen from a list, and is looked at when it is first opened.
     size = models.BigIntegerField()
-    tag = models.CharField(max_length=200)
+    tag = models.CharField(max_length=200, blank=True)
     compression = models.CharField(
         max_length=5, choices=Compression, blank=True, default=""
     )
     # Of the stored bytes; for an object of a bucket the hash of its tag and size.
     sha256 = models.CharField(max_length=64, blank=True)
     state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    # What the check found in this file, and how far it is, in stored bytes.
+    report = models.JSONField(default=dict)
+    checked_bytes = models.BigIntegerField(default=0)
     error_kind = models.CharField(max_length=40, blank=True)
     error_message = models.TextField(blank=True)
 
@@ -254,6 +269,8 @@ class Part(models.Model):
     end = models.BigIntegerField(null=True)
     first_line = models.BigIntegerField(default=1)
     position = models.BigIntegerField(default=0)
+    # How many bytes of the stored, maybe compressed, file that is.
+    stored = models.BigIntegerField(default=0)
     next_line = models.BigIntegerField(default=1)
     # The job that sends it, from the first record to the last.
     job = models.ForeignKey(
@@ -279,6 +296,8 @@ class Part(models.Model):
     sent_bytes = models.BigIntegerField(default=0)
     # {finding: records} of what was altered, mended or risky.
     notes = models.JSONField(default=dict)
+    # The newest minute: [[unix second, records, bytes], …].
+    pace = models.JSONField(default=list)
 
     objects = PartQuerySet.as_manager()
 
@@ -318,6 +337,8 @@ class UnsettledBatch(models.Model):
     part = models.ForeignKey(Part, on_delete=models.CASCADE, related_name="batches")
     start = models.BigIntegerField()
     end = models.BigIntegerField()
+    # The line at `start`; the updates themselves may be some of the lines up to `end`.
+    number = models.BigIntegerField()
     first_line = models.BigIntegerField()
     last_line = models.BigIntegerField()
     records = models.PositiveIntegerField()

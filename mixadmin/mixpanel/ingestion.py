@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .http import Answer, Basic, Http
+from .http import Answer, Basic, Http, dump_json
 from .reading import (
     Json,
     Mismatch,
@@ -64,6 +64,8 @@ class LegacyResult:
     ok: bool
     error: str
     failed: tuple[FailedRecord, ...]
+    # How many were good, where it is told: with strict=1, seen as ``num_good_events``.
+    num_good: int | None
     raw: Json = field(repr=False)
 
 
@@ -148,6 +150,30 @@ class Ingestion:
         params = {"ip": 0, "strict": 1, "verbose": 1}
         return self._legacy("groups", records, tokens, params)
 
+    def update_profiles(
+        self, lines: Sequence[bytes], *, token: str, groups: bool = False
+    ) -> LegacyResult:
+        """Send updates of profiles that are JSON objects in bytes already.
+
+        Each gets ``$token`` as its first member, and else goes out as it is. None may
+        be empty, hold a ``$token``, or stand for anything but an object.
+        """
+        if not 0 < len(lines) <= MAX_RECORDS:
+            raise ValueError(f"there must be 1 to {MAX_RECORDS} records")
+        if not token:
+            raise ValueError("profiles need the project token")
+        start = b'{"$token":' + dump_json(token) + b","
+        answer = self._http.send(
+            "POST",
+            f"{self._http.region.ingestion_url}/{'groups' if groups else 'engage'}",
+            params={"ip": 0, "strict": 1, "verbose": 1},
+            body=b"[" + b",".join([start + line[1:] for line in lines]) + b"]",
+            headers={"Content-Type": "application/json"},
+            anonymous=True,
+            secrets={token},
+        )
+        return _legacy_answer(answer)
+
     def _legacy(
         self,
         path: str,
@@ -163,9 +189,13 @@ class Ingestion:
             anonymous=True,
             secrets=set(tokens),
         )
-        if answer.status != 400 and not 200 <= answer.status < 300:
-            raise answer.error()
-        return answer.read(lambda value: _legacy(value, answer), answer.json())
+        return _legacy_answer(answer)
+
+
+def _legacy_answer(answer: Answer) -> LegacyResult:
+    if answer.status != 400 and not 200 <= answer.status < 300:
+        raise answer.error()
+    return answer.read(lambda value: _legacy(value, answer), answer.json())
 
 
 def read_failed(value: Any) -> tuple[FailedRecord, ...]:
@@ -238,7 +268,14 @@ def _legacy(value: Any, answer: Answer) -> LegacyResult:
         ok = not failed
     else:
         raise Mismatch(f"its status is {describe(status)}")
-    return LegacyResult(ok=ok, error=get_text(data, "error"), failed=failed, raw=data)
+    good = get_int(data, "num_good_events")
+    return LegacyResult(
+        ok=ok,
+        error=get_text(data, "error"),
+        failed=failed,
+        num_good=get_int(data, "num_records_imported") if good is None else good,
+        raw=data,
+    )
 
 
 def _is_digit(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Clients for Mixpanel from a stored credential: the one place a secret leaves."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -36,6 +36,49 @@ def client_for_account(
     )
     with client:
         yield client
+
+
+@contextmanager
+def sending_clients(
+    project: Project, count: int, *, with_token: bool = False
+) -> Iterator[list[MixpanelClient]]:
+    """Clients for as many requests at the same time, for records on their way.
+
+    with_token: the project token is the credential, not the service account. Raises
+    Refused without it, and as `client_for` does.
+    """
+    if with_token:
+        username, secret = project_token(project), ""
+    else:
+        account = usable_account(project)
+        username, secret = account.username, account.secret.reveal()
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                MixpanelClient(
+                    project.region,
+                    username,
+                    secret,
+                    project_id=project.mixpanel_id,
+                    timeouts=Timeouts(TIMES.connect, TIMES.read_batch, TIMES.batch),
+                    app_url=settings.MIXPANEL_APP_URL,
+                    ingestion_url=settings.MIXPANEL_INGESTION_URL,
+                )
+            )
+            for _ in range(count)
+        ]
+
+
+def project_token(project: Project) -> str:
+    """The token in the clear, read anew. Raises Refused where there is none."""
+    token = Project.objects.only("token").get(pk=project.pk).token.reveal()
+    if not token:
+        raise Refused(
+            f"{project.name} has no project token. Set it in the project's settings; it "
+            "is in Mixpanel under Project Settings.",
+            code="no_token",
+        )
+    return token
 
 
 @contextmanager

@@ -1,0 +1,110 @@
+"""A file of an ingestion, open for reading from where it was left."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, BinaryIO
+
+from mixadmin.common.clock import db_now
+from mixadmin.common.errors import Wait
+from mixadmin.dataprep import reading
+from mixadmin.dataprep.compression import Stream, Unreadable, open_stream
+from mixadmin.files import places
+from mixadmin.files.errors import Changed, PlaceError, Transient
+from mixadmin.jobs.models import Job
+from mixadmin.jobs.registry import Turn
+from mixadmin.jobs.runner import backoff
+
+from .models import IngestionFile
+
+
+class FileFailed(Exception):
+    """A file that cannot be read to its end. Others of its ingestion go on."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Source:
+    """`stream` gives the uncompressed bytes; `stored` tells how far the file itself was
+    read, in stored bytes; `check` raises FileFailed if it was changed meanwhile."""
+
+    def __init__(
+        self, file: IngestionFile, raw: BinaryIO, turn: Turn | None, *, plain: bool
+    ) -> None:
+        self._file = file
+        self._raw = raw
+        self._turn = turn
+        self._plain = plain
+        self._count = 0
+        self.stream: Stream = open_stream(self, "none" if plain else file.compression)
+
+    def read(self, size: int, /) -> bytes:
+        if self._turn:
+            self._turn.heard()
+        piece = self._raw.read(size)
+        self._count += len(piece)
+        return piece
+
+    def stored(self, end: int) -> int:
+        return end if self._plain else min(self._count, self._file.size)
+
+    def check(self) -> None:
+        """Raise FileFailed if the file was written over while it was read."""
+        file = self._file
+        if not places.still_same(file.place, self._raw, size=file.size, tag=file.tag):
+            raise FileFailed(
+                Changed.kind, f"{file.name} was changed while it was being read."
+            )
+
+
+def place_of(file: IngestionFile) -> dict[str, Any]:
+    """What `files.places` wants to know of a file."""
+    return {
+        "place": file.place,
+        "upload": file.upload,
+        "bucket": file.bucket,
+        "directory": file.directory,
+        "path": file.path,
+    }
+
+
+@contextmanager
+def opened(
+    file: IngestionFile, *, turn: Turn | None, position: int = 0
+) -> Iterator[Source]:
+    """The file from `position`, an offset in its uncompressed bytes.
+
+    Raises FileFailed when it is gone or another one, and Wait when what it lies in does
+    not answer for now. A compressed file is read from its start, so the turn becomes
+    longer by what that takes.
+    """
+    plain = file.compression in ("", IngestionFile.Compression.NONE)
+    try:
+        if not file.tag:
+            found = places.look(**place_of(file))
+            file.size, file.tag = found.size, found.tag
+            file.save(update_fields=["size", "tag"])
+        with places.open_at(
+            **place_of(file),
+            size=file.size,
+            tag=file.tag,
+            start=position if plain else 0,
+        ) as raw:
+            source = Source(file, raw, turn, plain=plain)
+            if position and not plain:
+                began = time.monotonic()
+                reading.skip(source.stream, position)
+                if turn:
+                    turn.extend(4 * (time.monotonic() - began))
+            yield source
+    except Transient as error:
+        until = db_now() + timedelta(seconds=backoff(3))
+        raise Wait(Job.Wait.RETRY, error.message, until) from None
+    except PlaceError as error:
+        raise FileFailed(error.kind, error.message) from None
+    except Unreadable as broken:
+        raise FileFailed(broken.code, broken.message) from None

@@ -1,0 +1,3 @@
+"""Loads the jobs of this app."""
+
+from . import working  # noqa: F401
