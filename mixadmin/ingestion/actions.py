@@ -67,7 +67,7 @@ def create_ingestion(
     found, problems = _look_at(project, files)
     if not ingestion.name and found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-        ingestion.name = f"{found[0].name[:150]}{more}"
+        ingestion.name = found[0].name.rsplit("/", 1)[-1][:150] + more
     if kind in KINDS and ingestion.what.ordered:
         # Two updates of one profile must not overtake one another.
         ingestion.lanes = 1

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any, BinaryIO
 
 from mixadmin.common.clock import db_now
@@ -74,15 +75,20 @@ def place_of(file: IngestionFile) -> dict[str, Any]:
 
 @contextmanager
 def opened(
-    file: IngestionFile, *, turn: Turn | None, position: int = 0
+    file: IngestionFile,
+    *,
+    turn: Turn | None,
+    position: int = 0,
+    packed: bool = False,
 ) -> Iterator[Source]:
-    """The file from `position`, an offset in its uncompressed bytes.
+    """The file from `position`, an offset in its uncompressed bytes; with `packed` the
+    stored bytes themselves.
 
     Raises FileFailed when it is gone or another one, and Wait when what it lies in does
     not answer for now. A compressed file is read from its start, so the turn becomes
     longer by what that takes.
     """
-    plain = file.compression in ("", IngestionFile.Compression.NONE)
+    plain = packed or file.compression in ("", IngestionFile.Compression.NONE)
     try:
         if not file.tag:
             found = places.look(**place_of(file))
@@ -108,3 +114,25 @@ def opened(
         raise FileFailed(error.kind, error.message) from None
     except Unreadable as broken:
         raise FileFailed(broken.code, broken.message) from None
+
+
+def seed_of(file: IngestionFile, turn: Turn | None) -> bytes:
+    """What new $insert_ids are made of: a hash of the stored bytes, so that the same
+    file gives the same ids whenever it is sent. Found when the first record needs it."""
+    known = IngestionFile.objects.values_list("sha256", flat=True).get(pk=file.pk)
+    if not known:
+        known = _hash_of(file, turn)
+        IngestionFile.objects.filter(pk=file.pk).update(sha256=known)
+    return bytes.fromhex(known)
+
+
+def _hash_of(file: IngestionFile, turn: Turn | None) -> str:
+    if file.place == IngestionFile.Place.BUCKET:
+        # Reading it all for that would bring it here twice; its tag says the same.
+        return sha256(f"{file.tag}:{file.size}".encode()).hexdigest()
+    digest = sha256()
+    with opened(file, turn=turn, packed=True) as source:
+        while piece := source.read(1024 * 1024):
+            digest.update(piece)
+        source.check()
+    return digest.hexdigest()

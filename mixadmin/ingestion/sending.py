@@ -15,6 +15,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from queue import SimpleQueue
 
 from django.conf import settings
@@ -54,7 +55,7 @@ from .models import (
     Spool,
     UnsettledBatch,
 )
-from .opening import FileFailed, opened
+from .opening import FileFailed, opened, seed_of
 
 # Between two writes of how far a part is, in seconds: what may be sent again after a
 # kill. Chunks that come back in between are written together.
@@ -241,7 +242,7 @@ class Lane:
 
     def _send_file(self) -> bool:
         part, file = self.part, self.part.file
-        judge = judge_of(self.ingestion, file, part.slice)
+        judge = judge_of(self.ingestion, file, self.turn, part.slice)
         with opened(file, turn=self.turn, position=part.position) as source:
             self._after_a_kill(judge, source.stream)
             chunks = reading.chunks(
@@ -283,7 +284,9 @@ class Lane:
                 "These records are dated in the future; they are sent once it has come."
             )
             raise Wait(Job.Wait.FUTURE, words, until)
-        judge = judge_of(self.ingestion, part.file, part.slice, unsliced=True)
+        judge = judge_of(
+            self.ingestion, part.file, self.turn, part.slice, unsliced=True
+        )
         kept = spools.entries(found.order_by("pk"))
         for _ in range(part.position):
             next(kept)
@@ -549,7 +552,7 @@ class Lane:
 
     def _send_decided(self, batch: UnsettledBatch) -> None:
         part = batch.part
-        judge = judge_of(self.ingestion, part.file, part.slice)
+        judge = judge_of(self.ingestion, part.file, self.turn, part.slice)
         self._begin(part)
         with opened(part.file, turn=self.turn, position=batch.start) as source:
             chunks = reading.chunks(
@@ -804,6 +807,7 @@ def _count_group(
 def judge_of(
     ingestion: Ingestion,
     file: IngestionFile,
+    turn: Turn,
     slice_: int = 0,
     *,
     unsliced: bool = False,
@@ -817,7 +821,7 @@ def judge_of(
         ingestion.kind,
         mends=ingestion.mends,
         insert_id_fields=ingestion.insert_id_fields,
-        seed=lambda: bytes.fromhex(file.sha256),
+        seed=partial(seed_of, file, turn),
         time_slice=times,
         counts_undated=slice_ == 0,
     )

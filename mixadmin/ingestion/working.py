@@ -2,7 +2,6 @@
 
 import time
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 from mixadmin.common.clock import db_now
@@ -123,7 +122,7 @@ def _check_file(
 ) -> None:
     _find_compression(file)
     with opened(file, turn=turn) as source:
-        judge = judge_of(ingestion, file, unsliced=True)
+        judge = judge_of(ingestion, file, turn, unsliced=True)
         try:
             for number, chunk in enumerate(reading.chunks(source.stream), start=1):
                 now = time.time()
@@ -193,7 +192,7 @@ def make_parts(turn: Turn, ingestion_id: int) -> bool:
 
 
 def _cut(turn: Turn, ingestion: Ingestion, file: IngestionFile) -> None:
-    """Make the parts of a file for the current slice, and learn its hash."""
+    """Make the parts of a file for the current slice."""
     _find_compression(file)
     cuts: list[tuple[int, int | None, int]]
     earlier = list(Part.objects.filter(file=file, slice=0, releases=False))
@@ -203,20 +202,17 @@ def _cut(turn: Turn, ingestion: Ingestion, file: IngestionFile) -> None:
         ingestion.what.ordered
         or file.compression != IngestionFile.Compression.NONE
         or file.place == IngestionFile.Place.BUCKET
-        or (file.size <= PART_BYTES and file.sha256)
+        or file.size <= PART_BYTES
     ):
         cuts = [(0, None, 1)]
-        if not file.sha256:
-            _learn_hash(turn, file)
     else:
         with opened(file, turn=turn) as source:
-            found = reading.boundaries(source.stream, step=PART_BYTES)
+            found = reading.boundaries(source.stream, step=PART_BYTES, hashed=False)
             source.check()
         cuts = list(found.ranges) or [(0, None, 1)]
-        file.sha256 = file.sha256 or found.sha256
     with turn.commit():
         IngestionFile.objects.filter(pk=file.pk).update(
-            state=FileState.SENDING, compression=file.compression, sha256=file.sha256
+            state=FileState.SENDING, compression=file.compression
         )
         Part.objects.bulk_create(
             Part(
@@ -242,20 +238,3 @@ def _find_compression(file: IngestionFile) -> None:
         head = source.stream.read(16)
     file.compression = sniff(head, file.name)
     IngestionFile.objects.filter(pk=file.pk).update(compression=file.compression)
-
-
-def _learn_hash(turn: Turn, file: IngestionFile) -> None:
-    """The hash of the stored bytes, from which records without an $insert_id get one
-    that is the same whenever the same file is sent."""
-    if file.place == IngestionFile.Place.BUCKET:
-        # Reading it all for that would bring it here twice; its tag says the same.
-        file.sha256 = sha256(f"{file.tag}:{file.size}".encode()).hexdigest()
-        return
-    plain, file.compression = file.compression, IngestionFile.Compression.NONE
-    digest = sha256()
-    with opened(file, turn=turn) as source:
-        while piece := source.stream.read(1024 * 1024):
-            digest.update(piece)
-        source.check()
-    file.compression = plain
-    file.sha256 = digest.hexdigest()

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from mixadmin.common.clock import db_now
 from mixadmin.common.commands import errors_to_command
+from mixadmin.common.remedies import explain
 from mixadmin.dataprep.mending import MENDS
 from mixadmin.ingestion import actions, queries, spools
 from mixadmin.ingestion.kinds import KINDS
@@ -207,12 +208,14 @@ class Command(BaseCommand):
             }
             self.stdout.write(json.dumps(told))
             return
-        words = ", ".join(f"{count:,} {name}" for name, count in books.items() if count)
-        self.stdout.write(f"{ingestion}: {ingestion.get_state_display()}. {words}.")
+        words = [f"{count:,} {name}" for name, count in books.items() if count]
+        counted = ", ".join(words) or "nothing was read"
+        self.stdout.write(f"{ingestion}: {ingestion.get_state_display()}. {counted}.")
         if ingestion.error_message:
             self.stdout.write(ingestion.error_message)
         for job in actions.jobs_of(ingestion).filter(state=Job.State.WAITING):
-            self.stdout.write(job.error_message)
+            why = explain(job.error_kind, message=job.error_message)
+            self.stdout.write(f"{job.error_message}\n{why.meaning} {why.remedy}")
         for group in groups:
             where = f" ({group.field})" if group.field else ""
             self.stdout.write(f"  {group.count:>10,}  {group.message}{where}")
