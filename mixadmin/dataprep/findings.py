@@ -528,7 +528,7 @@ RULES = {
             "file.bomb",
             REFUSED,
             "Unpacks to far too much",
-            "It grows to more than 200 times its size, as no real data does.",
+            "It grows to more than 200 times its size (zstd: 4000), as no real data does.",
             "If it is meant to be so, unpack it yourself.",
         ),
         _rule(

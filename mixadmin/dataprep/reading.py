@@ -134,8 +134,9 @@ class _Lines:
         plain = b"\r" not in piece and not self._rest.endswith(b"\r")
         self._rest = lines.pop()
         self._add(lines, plain=plain)
-        if len(self._rest) > LONGEST_LINE:
-            self._long = _Long(self._rest[:KEPT_OF_A_LONG_LINE], len(self._rest))
+        if len(self._rest) > LONGEST_LINE + len(BOM) + len(b"\r"):
+            kept = self._rest[: KEPT_OF_A_LONG_LINE + len(BOM)]
+            self._long = _Long(kept, len(self._rest))
             self._rest = b""
         return True
 
@@ -154,6 +155,7 @@ class _Lines:
         self._long = None
         self._track_sizes()
         assert self._sizes is not None
+        kept = self._without_bom(kept)[:KEPT_OF_A_LONG_LINE]
         self._unfit.add(len(self.ready))
         self.ready.append(kept)
         self._sizes.append(size)
@@ -167,7 +169,7 @@ class _Lines:
         if not lines:
             return
         total = sum(map(len, lines)) + len(lines)
-        if not self.ready and self._offset == 0 and lines[0].startswith(BOM):
+        if self._without_bom(lines[0]) is not lines[0]:
             plain = False
         if total > LONGEST_LINE and max(map(len, lines)) > LONGEST_LINE:
             plain = False
@@ -179,11 +181,15 @@ class _Lines:
         for line in lines:
             self._add_odd(line, 1)
 
+    def _without_bom(self, line: bytes) -> bytes:
+        if not self.ready and self._offset == 0 and line.startswith(BOM):
+            return line[len(BOM) :]
+        return line
+
     def _add_odd(self, line: bytes, line_end: int) -> None:
         assert self._sizes is not None
         size = len(line) + line_end
-        if not self.ready and self._offset == 0 and line.startswith(BOM):
-            line = line[len(BOM) :]
+        line = self._without_bom(line)
         if line.endswith(b"\r"):
             line = line[:-1]
         if len(line) > LONGEST_LINE:
@@ -214,6 +220,8 @@ class _Lines:
             total = sum(sizes)
             if not self.ready:
                 self._sizes = None
+            if sizes == [len(line) + 1 for line in lines]:
+                sizes = None
         unfit = sorted(index for index in self._unfit if index < count)
         self._unfit = {index - count for index in self._unfit if index >= count}
         begin, self._offset = self._offset, self._offset + total
