@@ -56,8 +56,12 @@ def build_sink(folder: Path = WORK) -> Path:
 @dataclass(slots=True)
 class Sink:
     url: str
+    process: subprocess.Popen[str]
 
     def stats(self) -> dict[str, Any]:
+        """What came so far. Failed if the sink is not there any more."""
+        if self.process.poll() is not None:
+            raise Failed(f"the sink ended with {self.process.returncode} meanwhile")
         with urllib.request.urlopen(f"{self.url}/stats", timeout=10) as answer:
             told: dict[str, Any] = json.load(answer)
         return told
@@ -74,7 +78,7 @@ def sink(program: Path, *, delay_ms: int = 0) -> Iterator[Sink]:
         line = process.stdout.readline()
         if not line.startswith("sink listening on "):
             raise NotPossible(f"The sink did not start; it said {line!r}.")
-        yield Sink(f"http://127.0.0.1:{line.split()[-1]}")
+        yield Sink(f"http://127.0.0.1:{line.split()[-1]}", process)
     finally:
         process.kill()
         process.wait()
@@ -131,10 +135,13 @@ def measure(
         seconds = time.monotonic() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        tail = log.read_text(errors="replace").strip().splitlines()[-8:]
+        words = "".join(
+            path.read_text(errors="replace") for path in (stdout, log) if path
+        )
         raise Failed(
             f"it ended with {process.returncode} after {seconds:.0f} s"
-            f" (all of it in {log}):\n    " + "\n    ".join(tail)
+            f" (all of it in {log}):\n    "
+            + "\n    ".join(words.strip().splitlines()[-8:])
         )
     return Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
