@@ -21,7 +21,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Use the Python that is here; never fetch another.
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help venv setup-dev demo demo-check run test test-postgres check format lock clean
+.PHONY: help venv setup-dev demo demo-check run test test-postgres check format lock \
+	bench-ingest clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,8 +70,11 @@ lock: .venv/.dev ## Write requirements*.txt anew after a change of pyproject.tom
 	$(COMPILE) --quiet --extra dev --constraint requirements.txt \
 		--output-file requirements-dev.txt
 
+bench-ingest: $(READY) ## Measure ingest_file beside other tools (five minutes; cc, npm).
+	$(BIN)/python -m bench.ingest $(ARGS)
+
 clean: ## Remove .venv and caches. What was stored in var/ stays.
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # Installing is done once for each version of the lock file. uv is several times faster
 # than pip; where it cannot be had, pip checks the same hashes.
