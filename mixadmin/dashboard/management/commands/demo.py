@@ -1,5 +1,6 @@
 """`manage.py demo`: a whole installation that talks to the sandbox, filled by doing."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +23,9 @@ from mixadmin.common.states import Presence
 from mixadmin.common.supervisor import StartFailed
 from mixadmin.connectors.actions import create_connector
 from mixadmin.connectors.models import Connector
+from mixadmin.ingestion.actions import create_ingestion
+from mixadmin.ingestion.models import Ingestion
+from mixadmin.ingestion.queries import counts
 from mixadmin.jobs.models import Job
 from mixadmin.projects.actions import add_project, verify_project
 from mixadmin.projects.models import Project
@@ -208,6 +213,62 @@ CONNECTORS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], str]] = {
     ),
 }
 
+NOW = int(time.time())
+PLANS = ("free", "team", "business")
+
+
+def _event(n: int, **changes: Any) -> dict[str, Any]:
+    properties = {
+        "time": NOW - 600 - n * 37,
+        "distinct_id": f"customer-{n % 211}",
+        "$insert_id": f"demo-{n:07d}",
+        "plan": PLANS[n % 3],
+        "amount": round(n * 1.37 % 250, 2),
+        "city": ("Zürich", "Porto", "Pune")[n % 3],
+        **changes,
+    }
+    return {"event": ("Checkout", "Refund")[n % 7 == 0], "properties": properties}
+
+
+def _with_bad_ones(count: int) -> list[Any]:
+    """Each of the mistakes that people make, among records that are fine."""
+    found: list[Any] = [_event(n) for n in range(900_000, 900_000 + count)]
+    found[count // 9] = _event(1, distinct_id="undefined")
+    found[count // 7] = _event(2, time="2026-11-02T10:00:00Z")
+    found[count // 5] = _event(3, **{"$insert_id": "order/4711"})
+    found[count // 4] = "not JSON at all"
+    found[count // 3] = _event(4, distinct_id="null")
+    found[count // 2] = _event(5, time=NOW + 9_000_000)
+    return found
+
+
+def _profile(n: int) -> dict[str, Any]:
+    return {"$distinct_id": f"customer-{n}", "$set": {"plan": PLANS[n % 3], "n": n}}
+
+
+# file: (kind, its records, settings, how it ends)
+FILES: dict[str, tuple[str, list[Any], dict[str, Any], str]] = {
+    "checkouts.ndjson.gz": (
+        "events",
+        [_event(n) for n in range(12_000)],
+        {"start": "clean"},
+        "succeeded",
+    ),
+    "checkouts-with-mistakes.ndjson": (
+        "events",
+        _with_bad_ones(3_000),
+        {"start": "always"},
+        "succeeded_with_errors",
+    ),
+    "customers.ndjson": (
+        "people",
+        [_profile(n) for n in range(800)],
+        {"start": "clean"},
+        "succeeded",
+    ),
+    "to-be-looked-at.ndjson": ("events", _with_bad_ones(500), {}, "ready"),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -239,11 +300,14 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         check = options["check"]
+        files = Path(settings.DATA_DIR) / "files"
+        settings.INGEST_DIRECTORIES = {"demo": str(files)}
         stack = Stack(
             settings.DATA_DIR,
             sandbox=True,
             port=0 if check else options["port"],
             time_scale=TIME_SCALE,
+            env={"INGEST_DIRECTORIES": f"demo={files}"},
             output=self.tell,
         )
         try:
@@ -355,6 +419,8 @@ class Command(BaseCommand):
                 connector_properties=properties,
                 category_properties=category,
             )
+        self.progress("Sending files …")
+        self.send_files(shop, user)
         connected = WarehouseSource.objects.filter(presence=Presence.ACTIVE)
         self.wait(lambda: connected.count() == len(SOURCES))
         self.progress("Creating imports …")
@@ -377,6 +443,22 @@ class Command(BaseCommand):
         )
         self.wait(on_demand.exists)
         run_import(warehouse_import=on_demand.get(), actor=user)
+
+    def send_files(self, project: Project, user: User) -> None:
+        folder = Path(settings.INGEST_DIRECTORIES["demo"])
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for name, (kind, records, options, _) in FILES.items():
+            texts = [r if isinstance(r, str) else json.dumps(r) for r in records]
+            data = "\n".join(texts).encode() + b"\n"
+            packed = gzip.compress(data) if name.endswith(".gz") else data
+            (folder / name).write_bytes(packed)
+            create_ingestion(
+                project=project,
+                actor=user,
+                kind=kind,
+                files=[{"place": "directory", "directory": "demo", "path": name}],
+                **options,
+            )
 
     def wait(self, done: Callable[[], bool]) -> None:
         """Wait for workers and sandbox, but not for ever."""
@@ -429,6 +511,20 @@ class Command(BaseCommand):
                     CONNECTORS[connector.label][-1],
                     self.state(load),
                     told,
+                )
+            )
+        for ingestion in Ingestion.objects.select_related("project").order_by("pk"):
+            if ingestion.name not in FILES:
+                continue
+            going_on = ingestion.state in Ingestion.GOING_ON
+            report.append(
+                Line(
+                    ingestion.project.name,
+                    ingestion.get_kind_display(),
+                    ingestion.name,
+                    FILES[ingestion.name][-1],
+                    "…" if going_on else ingestion.state,
+                    self.number(counts(ingestion)["imported"]),
                 )
             )
         jobs = Job.objects.exclude(task="warehouse.run_import")
