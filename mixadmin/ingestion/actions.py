@@ -73,6 +73,7 @@ def create_ingestion(
         ingestion.lanes = 1
     if not ingestion.check_first:
         ingestion.state = State.SENDING
+        ingestion.started_at = db_now()
     try:
         ingestion.full_clean()
     except ValidationError as error:
@@ -368,7 +369,7 @@ def decide_batch(
                 imported=F("imported") + batch.records,
             )
             go_on_after_slice(ingestion.pk)
-        elif move(ingestion, [State.NEEDS_DECISION], State.SENDING, ended_at=None):
+        elif move(ingestion, [State.NEEDS_DECISION], State.SENDING):
             _enqueue(ingestion, "ingestion.send", actor)
     batch.refresh_from_db()
     return batch
@@ -455,12 +456,12 @@ def go_on_after_slice(ingestion_id: int) -> None:
         if _release_held(ingestion):
             return
         last = ingestion.slice + 1 >= len(ingestion.slices)
-        unknown = UnsettledBatch.objects.filter(
-            part__file__ingestion=ingestion,
-            state__in=(UnsettledBatch.State.UNKNOWN, UnsettledBatch.State.AGAIN),
-        )
-        if unknown.exists():
+        batches = UnsettledBatch.objects.filter(part__file__ingestion=ingestion)
+        if batches.filter(state=UnsettledBatch.State.UNKNOWN).exists():
             move(ingestion, [State.SENDING], State.NEEDS_DECISION)
+        elif batches.filter(state=UnsettledBatch.State.AGAIN).exists():
+            move(ingestion, [State.NEEDS_DECISION], State.SENDING)
+            _enqueue(ingestion, "ingestion.send", ingestion.created_by)
         elif last:
             _end(ingestion, parts.counts())
         else:

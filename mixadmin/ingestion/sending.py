@@ -27,6 +27,7 @@ from mixadmin.common.errors import Wait
 from mixadmin.dataprep import reading
 from mixadmin.dataprep.compression import Stream, Unreadable
 from mixadmin.dataprep.judging import Chunk, Judge, Judged
+from mixadmin.dataprep.parsing import readable
 from mixadmin.dataprep.rules import judge_for
 from mixadmin.jobs import limits
 from mixadmin.jobs.models import Job
@@ -128,6 +129,7 @@ def run_lane(turn: Turn, ingestion_id: int) -> bool:
                 continue
             if not finished and turn.is_over:
                 return False
+        sender.send_decided()
     go_on_after_slice(ingestion_id)
     return True
 
@@ -205,6 +207,7 @@ class Lane:
         self._busy: Counter[str] = Counter()
         self._fatal: MixpanelError | None = None
         self._failures = 0
+        self._answered = False
         self._not_before = 0.0
         self._budget = [0, 0]
         self._committed_at = time.monotonic()
@@ -400,6 +403,9 @@ class Lane:
             else:
                 self._failures = 0
                 self.window.grow()
+                if not self._answered:
+                    self._answered = True
+                    limits.note(breaker_key(self.turn.job), ok=True)
                 air.settled = True
                 self._busy.subtract(air.flight.judged.keys)
                 self._busy += Counter()  # drop what is at zero
@@ -651,8 +657,15 @@ class Lane:
         keeps: UnsettledBatch | None = None,
     ) -> None:
         part = self.part
-        self._rejected.flush()
-        self._held.flush()
+        try:
+            self._rejected.flush()
+            self._held.flush()
+        except OSError as error:
+            # Nothing of it counts yet, so it goes on from the last note once there is
+            # room again.
+            words = f"Rejected records cannot be kept on this disk: {error.strerror}."
+            until = db_now() + timedelta(seconds=TIMES.backoff_most)
+            raise Wait(Job.Wait.RETRY, words, until) from None
         with self.turn.commit(progress=progress):
             # The counts are added, since a person's decision may change them as well.
             rows = Part.objects.filter(pk=part.pk)
@@ -714,21 +727,21 @@ class Lane:
         for problem in (*flight.judged.invalid, *flight.refused):
             number = air.line(problem.index)
             line = self._as_sent(flight, problem.index) or lines[problem.index]
-            message = problem.message[:500]
+            field, message = readable(problem.field), readable(problem.message)[:500]
             self._rejected.add(
                 spools.entry(
                     line,
                     file=name,
                     line=number,
                     code=problem.code,
-                    field=problem.field,
+                    field=field,
                     message=message,
                 )
             )
-            key = (problem.code, problem.field[:255], message)
+            key = (problem.code, field[:255], message)
             count, examples = self._groups.get(key, (0, []))
             if len(examples) < EXAMPLES:
-                text = line[:2000].decode("utf-8", "replace").replace("\0", "\ufffd")
+                text = readable(line[:2000].decode("utf-8", "replace"))
                 examples = [*examples, {"file": name, "line": number, "record": text}]
             self._groups[key] = (count + 1, examples)
         for index, due in flight.judged.held:
