@@ -273,7 +273,7 @@ def _find_distinct_id(properties: dict[str, Any]) -> Iterator[Found]:
             "'properties.distinct_id' is invalid: value is not allowed",
         )
     elif text == "":
-        yield Found("distinct_id.empty", field, "")
+        yield Found("distinct_id.nobody", field, "")
     elif not isinstance(value, str):
         yield Found("distinct_id.number", field, "")
     if len(text) > MOST:
@@ -419,7 +419,7 @@ def plain_notes(read: list[Event], destination: str) -> dict[str, list[int]]:
         )
     users = [event.properties.distinct_id for event in read]
     if "" in users:
-        _note(notes, "distinct_id.empty", [user == "" for user in users])
+        _note(notes, "distinct_id.nobody", [user == "" for user in users])
     if set(map(type, users)) - {str}:
         _note(
             notes,

@@ -304,7 +304,7 @@ RULES = {
             "Write it in quotes.",
         ),
         _rule(
-            "distinct_id.empty",
+            "distinct_id.nobody",
             RISKY,
             "Counted for nobody",
             'distinct_id is "": the event is stored without a user.',

@@ -113,7 +113,10 @@ class _Care:
         if not line.strip():
             return _Line("blank")
         notes: list[str] = []
-        line = line.lstrip()
+        if self.kind != "events":
+            line = line.lstrip(
+                b" \t\r\n"
+            )  # the project token is put in after the brace
         for slug in self.mends:
             record, found = self._find(line, now)
             cured = next((one for one in found if one.code in MENDS[slug].cures), None)
