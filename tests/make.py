@@ -173,6 +173,7 @@ def make_upload(*, project, content=b"{}\n", **changes):
         **changes,
     }
     upload = Upload.objects.create(project=project, **fields)
+    disk.erase(upload.pk)
     disk.store(upload.pk, [content[: upload.received]])
     return upload
 

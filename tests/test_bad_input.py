@@ -43,10 +43,12 @@ BODIES = {
 
 
 @pytest.fixture
-def things(project, sandbox):
+def things(project, sandbox, s3):
     """One of each, with the ids that the paths name."""
     make.make_import(project=project, pk=1)
     make.make_connector(project=project, pk=1)
+    make.make_bucket(project=project, pk=1)
+    make.make_upload(project=project, pk="6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
     make.make_job(
         project=project, pk="6f9619ff-8b86-4d01-b42d-00cf4fc964ff", target_id="1"
     )
@@ -79,7 +81,18 @@ def test_nonsense_in_any_form_is_no_server_error(kind, things, page):
 
 @pytest.mark.parametrize("text", [NUL, "x" * 5_000, "💥", "-1", "NaN", "'\"<>", "%00"])
 def test_nonsense_in_any_query_is_no_server_error(text, things, page):
-    names = ("q", "state", "kind", "sync_mode", "source", "project", "after", "order")
+    names = [
+        "q",
+        "state",
+        "kind",
+        "sync_mode",
+        "source",
+        "project",
+        "after",
+        "order",
+        "path",
+        "from",
+    ]
     for route in patterns():
         if route in OPEN or route.startswith("accounts/sign-out"):
             continue
@@ -102,12 +115,17 @@ def test_a_body_that_is_no_form_is_no_server_error(body, things, page):
 
 
 def test_every_page_still_answers_after_odd_names_were_saved(
-    project, page, owner, sandbox
+    project, page, owner, sandbox, s3
 ):
     """What was saved comes out as text, whatever it looks like."""
     odd = "<img src=x onerror=alert(1)> {{ 7|add:7 }} ‮ 🦄"
     make.make_import(project=project, pk=1, name=odd, raw={"x": odd})
     make.make_connector(project=project, pk=1, label=odd, failure_message=odd)
+    make.make_bucket(project=project, pk=1, name=odd, verification_detail=odd)
+    s3.put_object(Bucket="acme", Key="odd", Body=b"x")
+    s3.put_object(Bucket="acme", Key=odd, Body=b"x")
+    upload = make.make_upload(project=project, name=odd)
+    make.make_ingestion(project=project, upload=upload, name=odd)
     make.make_job(
         project=project,
         pk="6f9619ff-8b86-4d01-b42d-00cf4fc964ff",

@@ -65,12 +65,13 @@ class Reader:
     read: Callable[[str, Stat, int, int], bytes]
     lines: Callable[[str, str, int], list[Line]]
     missing_permissions: Callable[[], list[str]]
+    close: Callable[[], None]
 
 
 def look(bucket: SourceBucket, key: str) -> tuple[int, str]:
     """(size, tag) of an object."""
     _require_key(bucket, key)
-    found = _within(ASK_SECONDS, lambda: _reader(bucket).stat(key))
+    found = _ask(bucket, lambda reader: reader.stat(key))
     return found.size, found.tag
 
 
@@ -82,22 +83,22 @@ def open_at(
     _require_key(bucket, key)
     wanted = Stat(size, tag)
     reader = _within(ASK_SECONDS, lambda: _reader(bucket))
-    if _within(ASK_SECONDS, lambda: reader.stat(key)) != wanted:
-        raise _changed(key)
-    with _ObjectStream(partial(reader.read, key, wanted), start, size) as raw:
-        yield cast(BinaryIO, io.BufferedReader(raw, 256 * 1024))
+    try:
+        if _within(ASK_SECONDS, lambda: reader.stat(key)) != wanted:
+            raise _changed(key)
+        with _ObjectStream(partial(reader.read, key, wanted), start, size) as raw:
+            yield cast(BinaryIO, io.BufferedReader(raw, 256 * 1024))
+    finally:
+        reader.close()
 
 
 def list_keys(bucket: SourceBucket, prefix: str, *, after: str, limit: int) -> Listing:
     prefix = prefix or bucket.prefix
     if not prefix.startswith(bucket.prefix) or "\0" in prefix + after:
         raise Unusable(_outside(bucket))
-
-    def ask() -> list[Line]:
-        return _reader(bucket).lines(prefix, after, limit + 2)
-
+    found = _ask(bucket, lambda reader: reader.lines(prefix, after, limit + 2))
     # A folder that is an object of its own is no line in itself.
-    lines = [line for line in _within(ASK_SECONDS, ask) if line.key != prefix]
+    lines = [line for line in found if line.key != prefix]
     folder = prefix[: prefix.rfind("/") + 1]
     entries = [_entry(line, folder) for line in lines[:limit]]
     return Listing(entries, lines[limit - 1].key if len(lines) > limit else "")
@@ -107,7 +108,7 @@ def verify(bucket: SourceBucket) -> tuple[str, str]:
     """(a word of Verification, what was found) after really asking for everything."""
     state = SourceBucket.Verification
     try:
-        missing = _within(ASK_SECONDS, lambda: _reader(bucket).missing_permissions())
+        missing = _ask(bucket, lambda reader: reader.missing_permissions())
         found = list_keys(bucket, "", after="", limit=20)
     except Unreachable as error:
         return state.CANNOT_REACH, error.message
@@ -180,6 +181,17 @@ class _Later(Generic[T]):
         if self._error is not None:
             raise self._error
         return self._value
+
+
+def _ask(bucket: SourceBucket, work: Callable[[Reader], T]) -> T:
+    def whole() -> T:
+        reader = _reader(bucket)
+        try:
+            return work(reader)
+        finally:
+            reader.close()
+
+    return _within(ASK_SECONDS, whole)
 
 
 def _within(seconds: float, work: Callable[[], T]) -> T:
@@ -404,7 +416,7 @@ def _s3(bucket: SourceBucket, credentials: dict[str, Any]) -> Reader:
                 _raise_s3(bucket, error, "read", found["Key"])
         return []
 
-    return Reader(stat, read, lines, missing_permissions)
+    return Reader(stat, read, lines, missing_permissions, client.close)
 
 
 def _bytes_of_key(line: Line) -> bytes:
@@ -537,7 +549,7 @@ def _gcs(bucket: SourceBucket, credentials: dict[str, Any]) -> Reader:
             _raise_gcs(bucket, error, "list")
         return [name for name in wanted if name not in granted]
 
-    return Reader(stat, read, lines, missing_permissions)
+    return Reader(stat, read, lines, missing_permissions, client.close)
 
 
 def _gcs_client(storage: Any, credentials: dict[str, Any]) -> Any:

@@ -166,17 +166,17 @@ def store(key: UUID, pieces: Iterable[bytes]) -> str:
     """Write a whole file and return its sha256. Leaves nothing behind if it fails."""
     found = hashlib.sha256()
     path = upload_folder() / str(key)
-    try:
-        with disk_errors(), open(path, "xb", opener=_private) as file:
+    with disk_errors(), open(path, "xb", opener=_private) as file:
+        try:
             for piece in pieces:
                 require_room(len(piece))
                 file.write(piece)
                 found.update(piece)
             file.flush()
             os.fsync(file.fileno())
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+        except BaseException:
+            path.unlink()
+            raise
     return found.hexdigest()
 
 

@@ -47,8 +47,8 @@ def upload_list(request: Request, project_id: int) -> HttpResponse:
     return _show_uploads(request, project, FilesForm())
 
 
-@page
 @require_POST
+@page
 def upload_create(request: Request, project_id: int) -> HttpResponse:
     """Takes files without JavaScript. With it they are here when the form is sent."""
     project = get_project(request.user, project_id, EDITOR)
@@ -97,8 +97,8 @@ def upload_context(project: Project) -> dict[str, Any]:
     return {"project": project, "upload_most": settings.UPLOAD_MAX_BYTES}
 
 
-@page
 @require_POST
+@page
 def upload_remove(request: Request, project_id: int, pk: UUID) -> HttpResponse:
     project = get_project(request.user, project_id, EDITOR)
     rows = Upload.objects.filter(project=project).select_related("project")
@@ -208,8 +208,8 @@ def _bucket_form(
     return render(request, "files/bucket_form.html", context, status=form.status)
 
 
-@page
 @require_POST
+@page
 def bucket_verify(request: Request, project_id: int, pk: int) -> HttpResponse:
     bucket = _bucket(request.user, project_id, pk)
     actions.verify_bucket(source=bucket, actor=request.user)

@@ -230,6 +230,28 @@ def test_what_arrived_before_a_cut_is_kept(api, address):
     assert stored(url)[1].read_bytes() == BODY
 
 
+class Nonsense(io.BytesIO):
+    """A body whose chunks have no size that could be read."""
+
+    def read(self, size=-1):
+        found = super().read(size)
+        if not found:
+            raise LookupError("Invalid chunk size")
+        return found
+
+
+def test_a_body_that_makes_no_sense_is_told(api, address):
+    url = announce(api, address)
+    chunked = {
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_LENGTH": "",
+        "wsgi.input": Nonsense(BODY[:9]),
+        "wsgi.input_terminated": True,
+    }
+    assert code(send(api, url, 0, b"", **chunked)) == "cut_short"
+    assert api.head(url)["Upload-Offset"] == "9"
+
+
 def test_a_body_shorter_than_its_length_is_told_and_kept(api, address):
     url = announce(api, address)
     short = {"wsgi.input": io.BytesIO(BODY[:7]), "CONTENT_LENGTH": "500"}
