@@ -208,7 +208,10 @@ BAD_CHARACTERS = (
     "'$insert_id' is invalid: must only contain alphanumeric or hyphen '-' characters"
 )
 
-# Limits and outcomes are documented by Mixpanel; messages are documented or were seen.
+# Limits are documented by Mixpanel; messages are documented or were seen. Assumed is what
+# becomes of a line that is no JSON or no object: where Mixpanel reads a request as a whole,
+# such a line may cost the others too. mixadmin gives an event without $insert_id one before
+# it is sent, and a project with simplified identity takes events without distinct_id.
 KINDS: dict[str, Bad] = {
     "record.not_json": Bad("refused", "", "", lambda event: _packed(event)[:-3]),
     "record.not_object": Bad("refused", "", "", lambda event: _packed([event])),

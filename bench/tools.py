@@ -129,10 +129,10 @@ TOOLS = {
             "mixpanel-import as shipped",
             mixpanel_import(),
             "mixpanel-import",
-            0.2,
+            0.15,
         ),
-        Tool("loop-9", "json + gzip 9 + requests", plain_loop(9), share=0.5),
-        Tool("loop-6", "json + gzip 6 + requests", plain_loop(6), share=0.5),
+        Tool("loop-9", "json + gzip 9 + requests", plain_loop(9), share=1 / 3),
+        Tool("loop-6", "json + gzip 6 + requests", plain_loop(6), share=1 / 3),
         Tool("utils", "mixpanel-utils", mixpanel_utils, "mixpanel-utils", 0.5),
     )
 }
