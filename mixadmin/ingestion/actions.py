@@ -12,6 +12,7 @@ from mixadmin.audit.actions import record
 from mixadmin.common.clock import db_now
 from mixadmin.common.errors import Refused
 from mixadmin.files import places
+from mixadmin.files.actions import take_uploads
 from mixadmin.files.errors import PlaceError
 from mixadmin.files.models import SourceBucket, Upload
 from mixadmin.jobs.actions import cancel_job, enqueue_job, go_on
@@ -82,6 +83,8 @@ def create_ingestion(
         raise ValidationError(problems)
     with transaction.atomic():
         ingestion.save()
+        if uploads := [file.upload_id for file in found if file.upload_id]:
+            take_uploads(project=project, ids=uploads)
         for file in found:
             file.ingestion = ingestion
         IngestionFile.objects.bulk_create(found)

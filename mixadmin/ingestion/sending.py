@@ -373,18 +373,28 @@ class Lane:
                     raise error
             else:
                 self._send_again()
-            if time.monotonic() - self._committed_at >= COMMIT_EVERY:
+            if self._commit_in() <= 0 or len(self._air) > 2 * self.window.most:
                 self._commit()
             self.turn.heard()
             if not self._fatal and enough():
                 return
             self._sleep()
 
+    def _commit_in(self) -> float:
+        """Seconds until what is settled is written down."""
+        return self._committed_at + COMMIT_EVERY - time.monotonic()
+
     def _sleep(self) -> None:
-        """Until something comes back, or a rest is over."""
+        """Until something comes back, a rest is over, or something is to be written."""
         now = time.monotonic()
-        rests = [a.ready_at for a in self._air if not a.settled and a.future is None]
-        seconds = min([TIMES.heartbeat / 2, *(at - now for at in rests)])
+        rests = [
+            max(air.ready_at, self._not_before) - now
+            for air in self._air
+            if not air.settled and air.future is None
+        ]
+        seconds = min([TIMES.heartbeat / 2, *rests])
+        if self._air and self._air[0].settled:
+            seconds = min(seconds, self._commit_in())
         under_way = [air.future for air in self._air if air.future is not None]
         if under_way:
             wait(under_way, timeout=max(seconds, 0.001), return_when=FIRST_COMPLETED)
