@@ -14,7 +14,15 @@ import msgspec
 
 from . import findings, proofs
 from .mending import ID_PROPERTIES, decode_raws, is_long, seconds_of_anything
-from .parsing import Found, broken_text, is_utf8, json_text, not_utf8, readable, texts
+from .parsing import (
+    Found,
+    broken_text,
+    is_utf8,
+    json_text,
+    may_be_broken,
+    not_utf8,
+    readable,
+)
 
 BANNED_IDS = frozenset(
     {
@@ -38,6 +46,8 @@ LARGE_VALUE = 8 * 1024
 INSERT_ID = re.compile(r"[A-Za-z0-9-]+")
 INSERT_ID_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-"
 MOST_INSERT_ID = 36
+
+_CONTAINERS = (dict, list)
 
 TIME = "properties.time"
 NOT_SECONDS = "'properties.time' is invalid: must be specified as seconds since epoch"
@@ -85,12 +95,13 @@ def find(record: Any, line: bytes, *, now: float, destination: str) -> Iterator[
         return
     yield from _find_time(properties, now, destination)
     yield from _find_insert_id(properties)
-    yield from _find_sizes(properties)
+    broken = may_be_broken(line)
+    yield from _find_sizes(properties, broken=broken)
     if len(line) >= TOO_LARGE:
         yield Found(
             "record.too_large", "", "event is invalid: must be smaller than 1MB"
         )
-    if bad := broken_text(record, ""):
+    if broken and (bad := broken_text(record, "")):
         yield not_utf8(bad)
     yield from _find_distinct_id(properties)
     yield from _find_altered(record, properties, line)
@@ -207,7 +218,7 @@ def _find_insert_id(properties: dict[str, Any]) -> Iterator[Found]:
         )
 
 
-def _find_sizes(properties: dict[str, Any]) -> Iterator[Found]:
+def _find_sizes(properties: dict[str, Any], *, broken: bool) -> Iterator[Found]:
     if len(properties) > MOST:
         yield Found(
             "properties.too_many",
@@ -215,36 +226,33 @@ def _find_sizes(properties: dict[str, Any]) -> Iterator[Found]:
             "'properties' is invalid: must not have more than 255 keys",
         )
     for name, value in properties.items():
-        path = f"properties.{readable(name)}"
-        if not is_utf8(name) or (isinstance(value, str) and not is_utf8(value)):
-            yield not_utf8(path)
-        elif isinstance(value, dict | list):
-            yield from _find_nested(path, value, 1)
+        if type(value) in _CONTAINERS:
+            path = f"properties.{readable(name)}"
+            if found := _find_nested(path, value, 1):
+                yield found
+                continue
+        if broken and (bad := broken_text({name: value}, "properties")):
+            yield not_utf8(bad)
 
 
-def _find_nested(path: str, value: Any, depth: int) -> Iterator[Found]:
+def _find_nested(path: str, value: Any, depth: int) -> Found | None:
     """The first finding in a value, so that a huge one does not give a huge answer."""
     if depth > MOST_DEPTH:
-        yield Found(
+        return Found(
             "properties.nesting",
             path,
             f"'{path}' is invalid: must not be nested deeper than 3",
         )
-        return
     if len(value) > MOST:
-        yield Found(
+        return Found(
             "array.too_long" if isinstance(value, list) else "object.too_many_keys",
             path,
             f"'{path}' is invalid: must not have more than 255 items",
         )
-        return
     for item in value.values() if isinstance(value, dict) else value:
-        if isinstance(item, dict | list):
-            for found in _find_nested(path, item, depth + 1):
-                yield found
-                return
-    if any(not is_utf8(text) for _, text in texts(value, path)):
-        yield not_utf8(path)
+        if type(item) in _CONTAINERS and (found := _find_nested(path, item, depth + 1)):
+            return found
+    return None
 
 
 def _find_distinct_id(properties: dict[str, Any]) -> Iterator[Found]:
@@ -283,6 +291,13 @@ def _find_distinct_id(properties: dict[str, Any]) -> Iterator[Found]:
 def _find_altered(
     record: dict[str, Any], properties: dict[str, Any], line: bytes
 ) -> Iterator[Found]:
+    if len(line) > MOST and proofs.has_long_text(line):
+        yield from _find_long(record, properties)
+    if large := large_value(line, "properties", LARGE_VALUE):
+        yield Found("value.too_large", f"properties.{large}", "")
+
+
+def _find_long(record: dict[str, Any], properties: dict[str, Any]) -> Iterator[Found]:
     name = record.get("event")
     if isinstance(name, str) and is_long(name):
         yield Found("name.too_long", "event", "")
@@ -292,8 +307,6 @@ def _find_altered(
         if isinstance(value, str) and name not in ID_PROPERTIES and is_long(value):
             yield Found("string.too_long", f"properties.{readable(name)}", "")
             break
-    if large := large_value(line, "properties", LARGE_VALUE):
-        yield Found("value.too_large", f"properties.{large}", "")
 
 
 def large_value(line: bytes, member: str, most: int) -> str | None:

@@ -44,8 +44,10 @@ def parse(line: bytes) -> Any:
 
     Text that is not UTF-8 is let through as lone surrogates: `broken_text` finds them.
     """
+    # Only a long line has room for a number that is too long.
+    decoder = _DECODER if len(line) <= MOST_DIGITS else _COUNTING_DECODER
     try:
-        return _DECODER.decode(line.decode("utf-8", "surrogateescape"))
+        return decoder.decode(line.decode("utf-8", "surrogateescape"))
     except RecursionError:
         raise _TOO_DEEP from None
     except ValueError:
@@ -69,9 +71,20 @@ def depth(value: Any) -> int:
     return deepest
 
 
-def need_shallow(value: Any) -> None:
-    if depth(value) > DEEPEST:
+def need_shallow(value: Any, line: bytes) -> None:
+    if line.count(b"{") + line.count(b"[") > DEEPEST and depth(value) > DEEPEST:
         raise _TOO_DEEP
+
+
+def may_be_broken(line: bytes) -> bool:
+    """False if all text in a line is certainly UTF-8."""
+    if _SURROGATE_ESCAPE.search(line):
+        return True
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def broken_text(value: Any, path: str) -> str | None:
@@ -102,6 +115,8 @@ def is_utf8(text: str) -> bool:
 
 def readable(text: str) -> str:
     """The same without what cannot be written down as UTF-8, and not without end."""
+    if text.isascii():
+        return text[:255]
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)[:255]
 
 
@@ -111,6 +126,7 @@ def json_text(value: Any) -> str:
 
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TOO_DEEP = Flawed(
     "record.too_deep",
     "",
@@ -132,4 +148,5 @@ def _no_constant(word: str) -> None:
     raise ValueError(word)  # NaN and Infinity are not JSON
 
 
-_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_COUNTING_DECODER = json.JSONDecoder(parse_int=_integer, parse_constant=_no_constant)

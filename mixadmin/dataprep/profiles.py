@@ -15,7 +15,15 @@ from msgspec import UNSET, UnsetType
 from . import proofs
 from .events import BANNED_IDS, LARGE_VALUE, TOO_LARGE, large_value
 from .mending import is_long
-from .parsing import DEEPEST, Found, broken_text, is_utf8, json_text, not_utf8
+from .parsing import (
+    DEEPEST,
+    Found,
+    broken_text,
+    is_utf8,
+    json_text,
+    may_be_broken,
+    not_utf8,
+)
 
 USER_OPERATIONS = (
     "$set", "$set_once", "$add", "$union", "$append", "$remove", "$unset", "$delete",
@@ -142,7 +150,7 @@ def find(record: Any, line: bytes, *, kind: str) -> Iterator[Found]:
         )
     for name, value in operations.items():
         yield from _find_operation(name, value)
-    if bad := broken_text(record, ""):
+    if may_be_broken(line) and (bad := broken_text(record, "")):
         yield not_utf8(bad)
     yield from _find_altered(record, operations, line, kind)
 

@@ -111,7 +111,7 @@ def long_texts(lines: list[bytes], block: bytes) -> Iterable[int]:
         at += 1
         line += count(b"\n", counted, at)
         counted = at
-        if _has_long_text(lines[line]):
+        if has_long_text(lines[line]):
             found.append(line)
         at = block.find(b"\n", at)
         if at < 0:
@@ -119,7 +119,8 @@ def long_texts(lines: list[bytes], block: bytes) -> Iterable[int]:
     return found
 
 
-def _has_long_text(line: bytes) -> bool:
+def has_long_text(line: bytes) -> bool:
+    """Whether a name or a text takes up more than 255 bytes, escapes counted in full."""
     return max(map(len, unescaped(line).split(b'"')[1::2]), default=0) > MOST_TEXT
 
 

@@ -81,7 +81,10 @@ class _Seed:
 
 @dataclass(slots=True)
 class _Line:
-    """What became of one line that was looked at with care. No line: not to be sent."""
+    """What became of one line that was looked at with care. No line: not to be sent.
+
+    record: of a good profile update.
+    """
 
     outcome: str
     line: bytes = b""
@@ -117,23 +120,24 @@ class _Care:
             line = line.lstrip(
                 b" \t\r\n"
             )  # the project token is put in after the brace
+        record, found = self._find(line, now)
         for slug in self.mends:
-            record, found = self._find(line, now)
             cured = next((one for one in found if one.code in MENDS[slug].cures), None)
             if cured is None:
                 continue
             if slug in DROPS:
-                return _Line("dropped", notes=(f"mended.{slug}",), record=record)
+                return _Line("dropped", notes=(f"mended.{slug}",))
             better = self._mend(slug, line, cured)
             if better is not None and better != line:
                 line = better
                 notes.append(f"mended.{slug}")
-        return self._sort(line, offset, now, notes)
+                record, found = self._find(line, now)
+        return self._sort(line, record, found, offset, notes)
 
     def _find(self, line: bytes, now: float) -> tuple[Any, list[Found]]:
         try:
             record = parse(line)
-            need_shallow(record)
+            need_shallow(record, line)
         except Flawed as flaw:
             return None, [flaw.found]
         return record, list(self._rules(record, line, now))
@@ -149,26 +153,34 @@ class _Care:
         except (*UNREAD, KeyError):
             return None  # something else is wrong with it, which will be told
 
-    def _sort(self, line: bytes, offset: int, now: float, notes: list[str]) -> _Line:
-        record, found = self._find(line, now)
+    def _sort(
+        self,
+        line: bytes,
+        record: Any,
+        found: list[Found],
+        offset: int,
+        notes: list[str],
+    ) -> _Line:
         add_id = False
         for one in found:
             if one.code == "insert_id.missing" and self.seed:
                 add_id = True
                 notes.append("insert_id.added")
             elif is_lost(one.code, self.destination):
-                return _Line("invalid", problem=one, notes=tuple(notes), record=record)
+                return _Line("invalid", problem=one, notes=tuple(notes))
             elif one.code != "event.time.near_future" or self.destination != "import":
                 notes.append(one.code)
         codes = {one.code for one in found}
         if "event.time.near_future" in codes and self.destination == "import":
             time = events.usable_time(record)
             assert time is not None
-            return _Line("held", time=time, notes=tuple(notes), record=record)
+            return _Line("held", time=time, notes=tuple(notes))
         if add_id:
             line = with_insert_id(line, self.seed.insert_id(offset))
         if "profile.token.removed" in codes:
             line = without(line, "$token")
+        if self.kind == "events":
+            record = None  # not to be kept for nothing
         return _Line("good", line=line, notes=tuple(notes), record=record)
 
     def time_of(self, line: bytes) -> float | None:
