@@ -175,7 +175,7 @@ def decide_job(
 def _adopt(job: Job, candidate: str) -> None:
     plan = _plan(job)
     attempt = job.attempts.last()
-    if plan.find is None or attempt is None:
+    if plan.find is None or plan.client is None or attempt is None:
         raise Refused("There is nothing to adopt for this job.", code="nothing_found")
     with plan.client() as client:
         found = {c.id: c for c in plan.find(client, attempt)}

@@ -38,8 +38,9 @@ class Plan:
     check   the result, if what was asked for is already so; else None (deletes).
     """
 
-    client: Callable[[], AbstractContextManager[MixpanelClient]]
-    send: Callable[[MixpanelClient], Any]
+    # None: work of our own, which asks nothing of Mixpanel; `send` then gets None too.
+    client: Callable[[], AbstractContextManager[MixpanelClient]] | None
+    send: Callable[[Any], Any]
     save: Callable[[Any], dict[str, Any] | None]
     known: Callable[[MixpanelClient], Sequence[str]] | None = None
     find: Callable[[MixpanelClient, Attempt], Sequence[Candidate]] | None = None
@@ -57,6 +58,8 @@ class Plan:
     # Told when the job ends without success, and when it is taken up again (queued).
     follow: Callable[[str], None] | None = None
     credential_version: int = 0
+    # How long `send` may take, where the time of a usual call is not enough.
+    seconds: float | None = None
     # The state after success; POLLING when something at Mixpanel still has to end.
     after: str = Job.State.SUCCEEDED
 

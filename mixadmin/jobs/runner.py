@@ -21,6 +21,7 @@ from django.db.models import F
 from mixadmin.common.clock import db_now
 from mixadmin.common.crypto import CannotDecrypt
 from mixadmin.common.errors import Refused, Wait
+from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import BadRequest, MixpanelError
 
 from . import limits, registry
@@ -203,6 +204,9 @@ def _run(job: Job, make_plan: Any) -> None:
 
 
 def _send(job: Job, plan: Plan) -> None:
+    if plan.client is None:
+        _attempt(job, plan, None, [])
+        return
     key = breaker_key(job)
     probe = limits.check_breaker(key)
     with plan.client() as client:
@@ -210,33 +214,43 @@ def _send(job: Job, plan: Plan) -> None:
             client.projects.me()
             limits.note(key, ok=True)
         known = list(plan.known(client)) if plan.known else []
-        touch(job)
-        attempt = Attempt(
-            job=job,
-            number=job.attempt_count + 1,
-            token=job.token,
-            known_before=known,
-            credential_version=plan.credential_version,
-        )
+        _attempt(job, plan, client, known)
+
+
+def _attempt(
+    job: Job, plan: Plan, client: MixpanelClient | None, known: list[str]
+) -> None:
+    touch(job)
+    attempt = Attempt(
+        job=job,
+        number=job.attempt_count + 1,
+        token=job.token,
+        known_before=known,
+        credential_version=plan.credential_version,
+    )
+    if client is not None:
         client.request_id = str(attempt.request_id)
-        # A change may read just before it is sent; what makes something new is one call.
-        calls = 2 if job.op in REPEATABLE else 1
-        with send_fence(calls * TIMES.total + 5):
-            _begin(job, plan, attempt)
-            problem: MixpanelError | None = None
-            value = None
-            try:
-                value = plan.send(client)
-            except MixpanelError as error:
-                problem = error
-            except (TypeError, ValueError) as error:
-                # The client refuses to send what Mixpanel documents otherwise.
-                problem = BadRequest(f"This was not sent: {error}")
-        if problem is None:
-            limits.note(key, ok=True)
-            _succeed(job, plan, attempt, value)
-        else:
-            _settle(job, plan, attempt, problem)
+    # A change may read just before it is sent; what makes something new is one call.
+    calls = 2 if job.op in REPEATABLE else 1
+    with send_fence((plan.seconds or calls * TIMES.total) + 5):
+        _begin(job, plan, attempt)
+        problem: MixpanelError | None = None
+        value = None
+        try:
+            value = plan.send(client)
+        except MixpanelError as error:
+            problem = error
+        except (TypeError, ValueError) as error:
+            if client is None:
+                raise
+            # The client refuses to send what Mixpanel documents otherwise.
+            problem = BadRequest(f"This was not sent: {error}")
+    if problem is None:
+        if client is not None:
+            limits.note(breaker_key(job), ok=True)
+        _succeed(job, plan, attempt, value)
+    else:
+        _settle(job, plan, attempt, problem)
 
 
 def _begin(job: Job, plan: Plan, attempt: Attempt) -> None:
@@ -255,6 +269,8 @@ def _begin(job: Job, plan: Plan, attempt: Attempt) -> None:
                 attempt_count=attempt.number,
                 started_at=job.started_at or attempt.started_at,
                 heard_at=attempt.started_at,
+                lease_until=attempt.started_at
+                + timedelta(seconds=TIMES.lease + (plan.seconds or 0)),
             )
             attempt.save()
     except IntegrityError:
@@ -391,6 +407,7 @@ def _reconcile(job: Job, plan: Plan) -> None:
     """Find out what became of a call whose outcome is unknown."""
     attempt = job.attempts.last()
     assert attempt is not None, "an unknown outcome without an attempt"
+    assert plan.client is not None, f"{job.task} asks nobody"
     with plan.client() as client:
         if plan.check is not None:
             _reconcile_absence(job, plan, attempt, plan.check(client))

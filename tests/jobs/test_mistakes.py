@@ -1,13 +1,14 @@
 """What nobody foresaw ends as words on the row, not as a row that stands still."""
 
 import signal
+from datetime import timedelta
 
 import pytest
 
 from mixadmin.common.clock import db_now
 from mixadmin.jobs import polls, registry
 from mixadmin.jobs.actions import enqueue_job, retry_job
-from mixadmin.jobs.models import Job, Poll
+from mixadmin.jobs.models import Breaker, Job, Poll
 from mixadmin.jobs.operations import Op
 from mixadmin.jobs.times import TIMES
 from mixadmin.service_accounts.clients import for_job
@@ -22,11 +23,7 @@ def task(monkeypatch, project, owner):
     def task(*, op=Op.ABSOLUTE, **plan):
         def make_plan(job):
             values = {"send": lambda client: None, "save": lambda value: None}
-            return (
-                registry.Plan(**values, **for_job(job))
-                if not plan
-                else (registry.Plan(**{**values, **plan}, **for_job(job)))
-            )
+            return registry.Plan(**{**values, **for_job(job), **plan})
 
         registry.task("")
         monkeypatch.setitem(
@@ -108,3 +105,42 @@ def test_the_fence_leaves_time_for_a_read_before_a_change(task, run_due_jobs):
     change, create = left
     assert 2 * TIMES.total < change <= 2 * TIMES.total + 5
     assert TIMES.total < create <= TIMES.total + 5
+
+
+def test_work_of_our_own_needs_no_mixpanel_and_says_nothing_about_it(
+    task, project, run_due_jobs
+):
+    """Neither an open breaker nor a lack of credentials holds it up."""
+    key = f"project:{project.pk}"
+    Breaker.objects.create(
+        key=key, failures=5, open_until=db_now() + timedelta(hours=1)
+    )
+    job = task(op=Op.SAFE, client=None, send=lambda client: {"client": client})
+    run_due_jobs(rounds=1)
+    job.refresh_from_db()
+    assert job.state == "succeeded"
+    assert Breaker.objects.get(key=key).failures == 5
+
+
+def test_a_wrong_value_in_work_of_our_own_is_a_mistake(task, run_due_jobs):
+    def send(client):
+        raise ValueError("nobody sent this")
+
+    job = task(op=Op.SAFE, client=None, send=send)
+    run_due_jobs(rounds=1)
+    job.refresh_from_db()
+    assert (job.state, job.error_kind) == ("queued", "internal")
+
+
+def test_a_long_send_keeps_its_lease_and_its_life_as_long(task, run_due_jobs):
+    seen = {}
+
+    def send(client):
+        seen["lease"] = Job.objects.get().lease_until - db_now()
+        seen["fence"] = signal.getitimer(signal.ITIMER_REAL)[0]
+
+    long = 10 * TIMES.total
+    task(send=send, seconds=long)
+    run_due_jobs(rounds=1)
+    assert seen["lease"] > timedelta(seconds=long)
+    assert seen["fence"] > long
