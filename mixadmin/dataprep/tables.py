@@ -14,6 +14,7 @@ MB" are 100 * 1024 * 1024 bytes at most; that rows count from the header as row 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 import zlib
@@ -22,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, pairwise
 from operator import itemgetter
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 from isal import igzip, isal_zlib
 
@@ -416,12 +417,38 @@ _gunzipped: Callable[..., Readable] = igzip.IGzipFile
 _DAMAGED: Any = (EOFError, zlib.error, isal_zlib.error)
 
 
-def unpacked(raw: BinaryIO) -> Readable:
-    """The CSV in an open file, whether it is gzip or not. Told by its first bytes."""
-    start = raw.tell()
+class _Whole(io.RawIOBase):
+    """A stream of which the beginning was looked at, from its beginning."""
+
+    def __init__(self, head: bytes, rest: Readable) -> None:
+        self._head = head
+        self._rest = rest
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._head or self._rest.read(len(buffer))
+        self._head = data[len(buffer) :] if self._head else b""
+        data = data[: len(buffer)]
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def unpacked(raw: Readable) -> Readable:
+    """The CSV in a stream, whether it is gzip or not. Told by its first bytes."""
     head = raw.read(2)
-    raw.seek(start)
-    return _gunzipped(fileobj=raw) if head == GZIP else raw
+    if len(head) == 1:
+        head += raw.read(1)
+    whole = cast(Readable, _Whole(head, raw))
+    return _gunzipped(fileobj=whole) if head == GZIP else whole
+
+
+def rows(raw: Readable) -> Iterator[list[str]]:
+    """The rows of a file that are well formed, with the header."""
+    with _up_to_the_break():
+        for batch in _Reader(unpacked(raw), _ignore):
+            yield from batch.rows
 
 
 def pieces(source: Readable, *, most: int | None = None) -> Iterator[bytes]:
@@ -581,20 +608,24 @@ class _Reader:
 def _whole_lines(blocks: Iterable[bytes], reader: _Reader) -> Iterator[bytes]:
     """The same bytes, cut after line feeds, and without a byte order mark."""
     kept: list[bytes] = []
-    first = True
+    start: bytes | None = b""
     for block in blocks:
         reader.bytes += len(block)
-        if first:
-            first = False
-            if block.startswith(WIDE):
+        if start is not None:
+            start += block
+            if start.startswith(WIDE):
                 raise Broken("file.encoding")
-            block = block.removeprefix(BOM)
+            if BOM.startswith(start):
+                continue
+            block, start = start.removeprefix(BOM), None
         end = block.rfind(b"\n") + 1
         if end:
             yield b"".join([*kept, block[:end]])
             kept = []
         if end < len(block):
             kept.append(block[end:])
+    if start and start != BOM:
+        kept.append(start)
     if kept:
         yield b"".join(kept)
 
