@@ -21,6 +21,7 @@ urlpatterns = [
     path("service-accounts/", include("mixadmin.service_accounts.urls")),
     path(PROJECT, include("mixadmin.warehouse.urls")),
     path(f"{PROJECT}connectors/", include("mixadmin.connectors.urls")),
+    path(f"{PROJECT}lookup-tables/", include("mixadmin.lookups.urls")),
     path("jobs/", include("mixadmin.jobs.urls")),
     path("api/", include("mixadmin.dashboard.api")),
 ]

@@ -21,6 +21,11 @@ from mixadmin.connectors.api import (
 )
 from mixadmin.jobs.api import JobViewSet
 from mixadmin.jobs.idempotency import once
+from mixadmin.lookups.api import (
+    LookupFileViewSet,
+    LookupTableViewSet,
+    LookupVersionViewSet,
+)
 from mixadmin.projects.api import (
     MemberViewSet,
     ProjectViewSet,
@@ -81,6 +86,9 @@ IMPORTS = f"{PROJECT}imports/"
 IMPORT = f"{IMPORTS}<row_id:import_id>/"
 CONNECTORS = f"{PROJECT}connectors/"
 CONNECTOR = f"{CONNECTORS}<row_id:connector_id>/"
+TABLES = f"{PROJECT}lookup-tables/"
+TABLE = f"{TABLES}<row_id:table_id>/"
+VERSION = f"{TABLE}versions/<row_id:number>/"
 JOB = "jobs/<uuid:pk>/"
 
 DETAIL = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
@@ -138,6 +146,15 @@ urlpatterns = [
     route(f"{CONNECTOR}forget/", ConnectorViewSet, post="forget"),
     route(f"{CONNECTOR}runs/", ConnectorRunViewSet, get="list"),
     route(f"{CONNECTOR}runs/<row_id:run_id>/", ConnectorRunViewSet, **READ_ONLY),
+    route(TABLES, LookupTableViewSet, get="list"),
+    route(TABLE, LookupTableViewSet, **READ_ONLY),
+    route(f"{TABLE}file/", LookupFileViewSet, put="update"),
+    route(f"{TABLE}versions/", LookupVersionViewSet, get="list"),
+    route(VERSION, LookupVersionViewSet, **READ_ONLY),
+    route(f"{VERSION}send/", LookupVersionViewSet, post="send"),
+    route(f"{VERSION}roll-back/", LookupVersionViewSet, post="roll_back"),
+    route(f"{VERSION}rows/", LookupVersionViewSet, get="rows"),
+    route(f"{VERSION}bad-rows/", LookupVersionViewSet, get="bad_rows"),
     route("jobs/", JobViewSet, get="list"),
     route(JOB, JobViewSet, "job", **READ_ONLY),
     route(f"{JOB}retry/", JobViewSet, post="retry"),

@@ -978,8 +978,8 @@ class Difference:
     """What the rows of a new file do to those of an old one, joined by the key.
 
     A row is changed when a column that both files have differs in it. The samples are
-    the first of each: {"key", "values": {column: text}}, for changed rows {column: [old,
-    new]}; values are cut, and at most five columns are shown.
+    the first of each: {"key", "values": [[column, text]]}, for changed rows [[column, old,
+    new]]; texts are cut, and at most five columns are shown.
     """
 
     added: int = 0
@@ -1140,8 +1140,10 @@ def _old_values(
                     _as_tuple(pick_new(new)),
                     strict=False,
                 )
-                differing = [(name, [cut(a), cut(b)]) for name, a, b in pairs if a != b]
-                values = {cut(n): pair for n, pair in differing[:SHOWN_VALUES]}
+                differing = [
+                    [cut(name), cut(a), cut(b)] for name, a, b in pairs if a != b
+                ]
+                values = differing[:SHOWN_VALUES]
                 samples["changed"].append({"key": cut(row[0]), "values": values})
             elif wanted and key in removed:
                 wanted -= 1
@@ -1155,5 +1157,5 @@ def _as_tuple(value: Any) -> tuple[str, ...]:
 
 
 def _sample(names: list[str], row: list[str]) -> dict[str, Any]:
-    values = list(zip(names, row, strict=True))[1 : SHOWN_VALUES + 1]
-    return {"key": cut(row[0]), "values": {cut(n): cut(v) for n, v in values}}
+    pairs = list(zip(names, row, strict=True))[1 : SHOWN_VALUES + 1]
+    return {"key": cut(row[0]), "values": [[cut(n), cut(v)] for n, v in pairs]}

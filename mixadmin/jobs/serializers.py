@@ -17,6 +17,7 @@ TARGETS = {
     "warehouse_source": "warehouse.warehousesource",
     "warehouse_import": "warehouse.warehouseimport",
     "connector": "connectors.connector",
+    "lookup_table": "lookups.lookuptable",
 }
 
 

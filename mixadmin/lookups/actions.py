@@ -2,8 +2,9 @@
 
 import json
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -14,7 +15,7 @@ from mixadmin.audit.actions import record
 from mixadmin.common.clock import db_now
 from mixadmin.common.errors import Refused
 from mixadmin.dataprep import tables
-from mixadmin.dataprep.tables import Difference, Readable, Report
+from mixadmin.dataprep.tables import Difference, Readable, Report, Sink
 from mixadmin.jobs import limits
 from mixadmin.jobs.models import Beat, Job
 from mixadmin.jobs.operations import Op
@@ -74,7 +75,7 @@ def roll_back(
     _require_listed(table)
     if not version.has_file:
         raise Refused(GONE.format(version), code="file_removed")
-    if version.state != State.REPLACED:
+    if not can_be_brought_back(version):
         raise Refused(
             f"{version} is {version.get_state_display().lower()}. Only a version that "
             "was in Mixpanel and was replaced can be brought back.",
@@ -89,7 +90,30 @@ def roll_back(
     )
 
 
+def can_be_brought_back(version: LookupVersion) -> bool:
+    """Whether another version has, or may have, taken its place in Mixpanel."""
+    if not version.has_file:
+        return False
+    if version.state == State.CURRENT:
+        return version.table.versions.filter(may_be_there=True).exists()
+    return version.state == State.REPLACED
+
+
 GONE = "The file of {0} is no longer kept. Upload it again."
+
+
+def said(version: LookupVersion, job: Job | None) -> str:
+    """What became of a file, in a sentence."""
+    if job is not None:
+        return f"{version} is being checked."
+    if version.state == LookupVersion.State.CURRENT:
+        return (
+            f"{version}, which is in Mixpanel, has the same content. There is nothing "
+            "to send."
+        )
+    return (
+        f"{version} has the same content and is {version.get_state_display().lower()}."
+    )
 
 
 def _make_version(
@@ -232,20 +256,28 @@ def _start_sending(version: LookupVersion, before: tuple[str, ...]) -> None:
 # --- The check ------------------------------------------------------------------------
 
 
-def check_file(version: LookupVersion) -> tuple[Report, Difference | None, int | None]:
-    """Read the version's file through: what was found, what it changes, against which
-    version. All bad rows are written beside it."""
-    with storage.bad_rows(version) as sink:
-        report = tables.check(storage.opener(version), sink=sink)
-    current = version.table.versions.listed().filter(state=State.CURRENT).first()
+# What a check tells: what was found, what changes, and against which version.
+Checked = tuple[Report, Difference | None, int | None]
+
+
+def check_table(
+    table: LookupTable, open_file: Callable[[], BinaryIO], sink: Sink
+) -> Checked:
+    """Read a file through, telling `sink` each bad row, and compare it with what is in
+    Mixpanel if that is known. Changes nothing."""
+    report = tables.check(open_file, sink=sink)
+    current = table.versions.listed().filter(state=State.CURRENT).first()
     if report.would_be_refused or current is None:
         return report, None, None
     difference = tables.compare(
-        storage.opener(current),
-        storage.opener(version),
-        rows=max(current.rows or 0, report.rows),
+        storage.opener(current), open_file, rows=max(current.rows or 0, report.rows)
     )
     return report, difference, current.number
+
+
+def _check_version(version: LookupVersion) -> Checked:
+    with storage.bad_rows(version) as sink:
+        return check_table(version.table, storage.opener(version), sink)
 
 
 def _version_of(job: Job) -> LookupVersion:
@@ -259,9 +291,7 @@ def plan_check(job: Job) -> Plan:
     version = _version_of(job)
     mine = LookupVersion.objects.filter(pk=version.pk)
 
-    def save(
-        found: tuple[Report, Difference | None, int | None],
-    ) -> dict[str, Any]:
+    def save(found: Checked) -> dict[str, Any]:
         report, difference, against = found
         told = report.as_dict()
         state = State.INVALID if report.would_be_refused else State.READY
@@ -298,7 +328,7 @@ def plan_check(job: Job) -> Plan:
 
     return Plan(
         client=None,
-        send=lambda nobody: check_file(version),
+        send=lambda nobody: _check_version(version),
         save=save,
         follow=follow,
         seconds=SECONDS,

@@ -64,8 +64,11 @@ class LookupTable(models.Model):
 
 class LookupVersionQuerySet(models.QuerySet["LookupVersion"]):
     def listed(self) -> Self:
-        """Without what may be large."""
-        return self.defer("columns", "findings", "difference", "refused_rows")
+        """With who made them and of what, but without what may be large."""
+        large = ("columns", "findings", "difference", "refused_rows")
+        return self.select_related("created_by", "copy_of").defer(
+            *large, *(f"copy_of__{name}" for name in large)
+        )
 
     def same_content(self, sha256: str) -> Self:
         """Those on their way, or ready for it, that hold the same."""
@@ -196,7 +199,3 @@ class LookupVersion(models.Model):
             and not self.would_be_refused
             and self.has_file
         )
-
-    @property
-    def can_be_brought_back(self) -> bool:
-        return self.state == self.State.REPLACED and self.has_file

@@ -150,18 +150,22 @@ def bad_rows(version: LookupVersion) -> Iterator[tables.Sink]:
     """A sink that writes all of them into the file beside the CSV."""
     with _new_file(version.table) as (place, file):
         packed = _gzip(fileobj=file, mode="wb", compresslevel=LEVEL, mtime=0)
-        text = io.TextIOWrapper(packed, "utf-8", newline="", write_through=False)
-        writer = csv.writer(text)
-        writer.writerow(HEADER_OF_BAD_ROWS)
-
-        def sink(bad: BadRow) -> None:
-            other = "" if bad.other_line is None else bad.other_line
-            told = (bad.line, bad.row, bad.code, bad.message, other, bad.content)
-            writer.writerow(map(harmless, map(str, told)))
-
-        yield sink
+        text = io.TextIOWrapper(packed, "utf-8", newline="")
+        yield bad_row_writer(csv.writer(text))
         text.close()
     os.replace(place, bad_rows_path(version))
+
+
+def bad_row_writer(writer: Any) -> tables.Sink:
+    """A sink that writes bad rows as CSV, with a header."""
+    writer.writerow(HEADER_OF_BAD_ROWS)
+
+    def sink(bad: BadRow) -> None:
+        other = "" if bad.other_line is None else bad.other_line
+        told = (bad.line, bad.row, bad.code, bad.message, other, bad.content)
+        writer.writerow(map(harmless, map(str, told)))
+
+    return sink
 
 
 # What spreadsheets take for the beginning of a formula, in both widths.

@@ -85,6 +85,7 @@ BODIES = {
     },
     "connector_destroy": {"typed_name": "no"},
     "connector_adopt": {"remote_objects": [1]},
+    "lookup_version_roll_back": {"send_when_clean": False},
     "job_decide": {"choice": "again", "candidate": ""},
     "token_create": {"name": "a", "days": "30"},
 }

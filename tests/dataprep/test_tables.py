@@ -404,9 +404,9 @@ def test_rows_are_joined_by_their_key():
     found = compared(OLD, gzip.compress(new))
     assert counts(found) == (1, 1, 1, 1)
     assert found["samples"] == {
-        "added": [{"key": "4", "values": {"title": "Mug", "price": "1"}}],
-        "removed": [{"key": "2", "values": {"title": "Cap", "price": "6"}}],
-        "changed": [{"key": "3", "values": {"price": ["7", "8"]}}],
+        "added": [{"key": "4", "values": [["title", "Mug"], ["price", "1"]]}],
+        "removed": [{"key": "2", "values": [["title", "Cap"], ["price", "6"]]}],
+        "changed": [{"key": "3", "values": [["price", "7", "8"]]}],
     }
     assert not found["columns_moved"]
 
@@ -474,9 +474,9 @@ def test_the_difference_is_that_of_two_dictionaries(old, new):
     )
     for shown in found["samples"]["changed"]:
         key = shown["key"]
-        differing = {
-            n: [tables.cut(a), tables.cut(b)]
+        differing = [
+            [n, tables.cut(a), tables.cut(b)]
             for n, a, b in zip("ab", old[key], new[key], strict=True)
             if a != b
-        }
+        ]
         assert shown["values"] == differing
