@@ -104,32 +104,36 @@ class LookupVersion(models.Model):
     size = models.BigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True)
     # None until it was checked.
-    rows = models.BigIntegerField(null=True)
+    rows = models.BigIntegerField(null=True, blank=True)
     bad_rows = models.BigIntegerField(default=0)
-    column_count = models.PositiveIntegerField(null=True)
+    column_count = models.PositiveIntegerField(null=True, blank=True)
     # [{"name", "kind", "counts": {kind: values}}], at most 1000.
-    columns = models.JSONField(default=list)
+    columns = models.JSONField(default=list, blank=True)
     # {finding: {"count", "refused", "lines", "columns"}}; every bad row is in a file
     # beside the CSV.
-    findings = models.JSONField(default=dict)
+    findings = models.JSONField(default=dict, blank=True)
     # {"added", "removed", "changed", "same", "against": version number, …}, or {}.
-    difference = models.JSONField(default=dict)
+    difference = models.JSONField(default=dict, blank=True)
     # Mixpanel's answer, if it refused: [{"index", "message"}].
-    refused_rows = models.JSONField(default=list)
+    refused_rows = models.JSONField(default=list, blank=True)
     error_message = models.TextField(blank=True)
     # It was sent, and whether Mixpanel took it was never known.
     may_be_there = models.BooleanField(default=False)
     # The version that a rollback brought back.
     copy_of = models.ForeignKey(
-        "self", null=True, on_delete=models.SET_NULL, related_name="+"
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
     )
     created_at = models.DateTimeField(auto_now_add=True)
-    sent_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True, blank=True)
     # The file is removed once enough newer versions are kept.
-    removed_at = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
 
     objects = LookupVersionQuerySet.as_manager()
 
