@@ -8,7 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 from rest_framework.parsers import BaseParser, MultiPartParser
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
@@ -56,19 +56,10 @@ ACCEPTED_OR_SAME: dict[Any, Any] = ACCEPTED | {
 CSV: dict[Any, Any] = {(200, "text/csv"): OpenApiTypes.BINARY}
 
 
-class CsvRenderer(BaseRenderer):
+class CsvRenderer(JSONRenderer):
     """Lets a tool ask for text/csv. Files are streamed; only errors come by here."""
 
     media_type = "text/csv"
-    format = "csv"
-    charset = None
-
-    def render(
-        self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None
-    ) -> bytes:
-        if renderer_context:
-            renderer_context["response"].content_type = "application/json"
-        return JSONRenderer().render(data)
 
 
 class RawParser(BaseParser):
@@ -225,6 +216,12 @@ class LookupVersionViewSet(ApiViewSet):
     queryset = LookupVersion.objects.none()
     filterset_class = LookupVersionFilters
     renderer_classes = [JSONRenderer, CsvRenderer]
+
+    def finalize_response(self, *args: Any, **kwargs: Any) -> Any:
+        response = super().finalize_response(*args, **kwargs)
+        if isinstance(response, Response):
+            response.content_type = JSONRenderer.media_type
+        return response
 
     @describe(responses=LookupVersionSerializer(many=True))
     def list(self, request: Request, project_id: int, table_id: int) -> Response:

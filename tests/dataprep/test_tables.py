@@ -48,7 +48,10 @@ def codes(data, **options):
         (HEAD, {"file.no_rows"}),
         (b"sku,title", {"file.no_rows"}),
         ("sku,title\n1,a\n".encode("utf-16"), {"file.encoding"}),
-        (gzip.compress(HEAD + b"1,a\n" * 99, mtime=0)[:-9], {"file.broken", "file.no_rows"}),
+        (
+            gzip.compress(HEAD + b"1,a\n" * 99, mtime=0)[:-9],
+            {"file.broken", "file.no_rows"},
+        ),
         (b"\x1f\x8bno gzip at all", {"file.broken"}),
         (b"sku;title\n1;a\n", {"header.too_few_columns"}),
         (b"a,b,b\n1,2,3\n", {"header.repeated_name"}),
