@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Max, Sum
 
 from mixadmin.accounts.models import User
 from mixadmin.audit.actions import record
@@ -186,6 +186,8 @@ def _same_content(table: LookupTable, sha256: str) -> LookupVersion | None:
 def _send_when_clean(version: LookupVersion, actor: User | None) -> Job | None:
     """What is asked of a version that is here already: to go on by itself."""
     LookupVersion.objects.filter(pk=version.pk).update(send_when_clean=True)
+    # Its check may have ended at this moment; one of the two sees what the other wrote.
+    version.refresh_from_db(fields=["state", "rows", "findings"])
     if version.state == State.READY and version.is_clean:
         return send_version(version=version, actor=actor)
     return None
@@ -440,6 +442,16 @@ def plan_send(job: Job) -> Plan:
         ),
         **for_job(job, seconds=SECONDS),
     )
+
+
+def rows_of_project(version: LookupVersion) -> int | None:
+    """How many rows the project's tables would have with this version, if that is more
+    than Mixpanel advises and as far as it is known here."""
+    others = LookupVersion.objects.filter(
+        table__project=version.table.project_id, state=State.CURRENT
+    ).exclude(table=version.table_id)
+    total = (others.aggregate(n=Sum("rows"))["n"] or 0) + (version.rows or 0)
+    return total if total > tables.ROWS_OF_PROJECT else None
 
 
 @on_tick

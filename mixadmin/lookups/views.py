@@ -131,6 +131,7 @@ def version_detail(
         "table": table,
         "version": version,
         "current": current,
+        "project_rows": actions.rows_of_project(version),
         "is_old_difference": against is not None
         and version.state == LookupVersion.State.READY
         and (current is None or current.number != against),

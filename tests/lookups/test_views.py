@@ -111,6 +111,15 @@ def test_a_person_uploads_looks_and_sends(page, table, sent, run_due_jobs, at_mi
     assert "owner replaced the rows of skus" in shown
 
 
+def test_too_many_rows_in_all_tables_are_told(page, table, checked):
+    checked(OLD)
+    other = make.make_lookup_table(project=table.project, name="o", mixpanel_id="o")
+    big = make.make_lookup_version(table=other, state="current", rows=4_999_997)
+    assert "would have" not in page.get(url("version", table, 1)).text
+    LookupVersion.objects.filter(pk=big.pk).update(rows=4_999_998)
+    assert "would have 5,000,001 rows" in words(page.get(url("version", table, 1)))
+
+
 def test_a_clean_file_goes_at_once_if_ticked(page, table, run_due_jobs):
     post_file(page, table, OLD, send_when_clean="on")
     run_due_jobs()
@@ -304,8 +313,13 @@ def test_the_forms_token_is_asked_for(owner, table):
     assert LookupTable.objects.get().versions.count() == 1
 
 
-def test_a_file_larger_than_memory_wants_is_taken(page, table, run_due_jobs):
-    rows = b"".join(b"%d,%s\n" % (n, b"x" * 80) for n in range(40_000))
-    post_file(page, table, b"sku,title\n" + rows)
+def test_a_file_larger_than_memory_wants_is_taken(
+    page, table, run_due_jobs, at_mixpanel
+):
+    rows = b"".join(b"%d,%s\n" % (n, b"x" * 80) for n in range(1, 40_001))
+    post_file(page, table, b"sku,title\n" + rows, send_when_clean="on")
     run_due_jobs()
-    assert LookupVersion.objects.get().rows == 40_000
+    assert (LookupVersion.objects.get().state, len(at_mixpanel())) == (
+        "current",
+        40_000,
+    )

@@ -39,6 +39,7 @@ TONES = {
         "needs_decision",
         "cannot_reach",
         "waiting",
+        "ready",
         "warn",
     ),
     "busy": (
