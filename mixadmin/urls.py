@@ -22,6 +22,7 @@ urlpatterns = [
     path(PROJECT, include("mixadmin.warehouse.urls")),
     path(f"{PROJECT}connectors/", include("mixadmin.connectors.urls")),
     path(f"{PROJECT}files/", include("mixadmin.files.urls")),
+    path(f"{PROJECT}lookup-tables/", include("mixadmin.lookups.urls")),
     path("jobs/", include("mixadmin.jobs.urls")),
     path("api/", include("mixadmin.dashboard.api")),
 ]

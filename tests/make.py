@@ -1,6 +1,7 @@
 """Rows with good defaults, and what the machinery would do, without a broker."""
 
 import hashlib
+import io
 from datetime import timedelta
 
 from django.utils import timezone
@@ -16,6 +17,8 @@ from mixadmin.ingestion.models import Ingestion, IngestionFile
 from mixadmin.jobs import polls, runner
 from mixadmin.jobs.models import Job, Poll
 from mixadmin.jobs.registry import pollers
+from mixadmin.lookups import storage
+from mixadmin.lookups.models import LookupTable, LookupVersion
 from mixadmin.projects.models import Membership, Project, RemoteObject
 from mixadmin.service_accounts.models import ServiceAccount
 from mixadmin.warehouse.models import ImportRun, WarehouseImport, WarehouseSource
@@ -133,6 +136,36 @@ def make_connector_run(*, connector, **changes):
         **changes,
     }
     return ConnectorRun.objects.create(connector=connector, **fields)
+
+
+def make_lookup_table(*, project, **changes):
+    fields = {
+        "name": "skus",
+        "mixpanel_id": "ab32b74c-8d1c-4f08-9c2b-8f8f5b5f9d3e",
+        "seen_at": timezone.now(),
+        **changes,
+    }
+    return LookupTable.objects.create(project=project, **fields)
+
+
+def make_lookup_version(*, table, csv=b"sku,title\n1,Hat\n", **changes):
+    """A checked version with its file."""
+    fields = {
+        "number": table.versions.count() + 1,
+        "state": LookupVersion.State.READY,
+        "size": len(csv),
+        "rows": 1,
+        "column_count": 2,
+        "columns": [{"name": "sku", "kind": "number", "counts": {"number": 1}}],
+        **changes,
+    }
+    stored = storage.store(table, io.BytesIO(csv))
+    fields.setdefault("sha256", stored.sha256)
+    version = LookupVersion.objects.create(table=table, **fields)
+    storage.adopt(stored, version)
+    with storage.bad_rows(version):
+        pass
+    return version
 
 
 def make_remote_object(*, project, **changes):

@@ -32,6 +32,7 @@ def filled(route, project):
         "project_id": project.pk,
         "pk": 1,
         "run_pk": 1,
+        "number": 1,
         "member": 1,
         "other": 1,
     }
@@ -77,6 +78,14 @@ def test_another_tenants_project_does_not_exist(client, project, stranger):
     assert seen > 30
 
 
+def base_table(project):
+    """A lookup table whose versions are listed."""
+    known = project.lookup_tables.filter(name="base").first()
+    return known or make.make_lookup_table(
+        project=project, name="base", mixpanel_id="uuid-base"
+    )
+
+
 def add_rows(project, owner, numbers):
     """One of everything that is listed, for each number."""
     source = project.warehouse_sources.filter(name="Base").first()
@@ -94,6 +103,11 @@ def add_rows(project, owner, numbers):
         upload = make.make_upload(project=project, owner=owner, name=f"u{n}")
         make.make_ingestion(project=project, upload=upload)
         make.make_bucket(project=project, name=f"b{n}")
+        table = make.make_lookup_table(
+            project=project, name=f"l{n}", mixpanel_id=f"uuid-{n}"
+        )
+        make.make_lookup_version(table=table, state="current")
+        make.make_lookup_version(table=base_table(project))
         make.make_job(project=project, title=f"j{n}", target_id=str(n))
         make.make_remote_object(project=project, mixpanel_id=str(9_000 + n))
         make.make_service_account(username=f"a{n}", owner=owner)
@@ -114,6 +128,11 @@ LISTS = {
     "connectors": (lambda p: reverse("connectors:list", args=[p.pk]), 12),
     "files": (lambda p: reverse("files:list", args=[p.pk]), 14),
     "buckets": (lambda p: reverse("files:bucket_list", args=[p.pk]), 12),
+    "lookup tables": (lambda p: reverse("lookups:list", args=[p.pk]), 12),
+    "lookup table": (
+        lambda p: reverse("lookups:detail", args=[p.pk, base_table(p).pk]),
+        18,
+    ),
     "adopt": (lambda p: reverse("warehouse:adopt", args=[p.pk]), 12),
     "jobs": (lambda p: reverse("jobs:list"), 12),
     "service accounts": (lambda p: reverse("service_accounts:list"), 12),
@@ -123,6 +142,11 @@ LISTS = {
     "api connectors": (lambda p: f"/api/v1/projects/{p.pk}/connectors/", 8),
     "api uploads": (lambda p: f"/api/v1/projects/{p.pk}/uploads/", 8),
     "api buckets": (lambda p: f"/api/v1/projects/{p.pk}/buckets/", 8),
+    "api lookup tables": (lambda p: f"/api/v1/projects/{p.pk}/lookup-tables/", 8),
+    "api lookup versions": (
+        lambda p: f"/api/v1/projects/{p.pk}/lookup-tables/{base_table(p).pk}/versions/",
+        8,
+    ),
     "api remote objects": (lambda p: f"/api/v1/projects/{p.pk}/remote-objects/", 8),
     "api jobs": (lambda p: "/api/v1/jobs/", 8),
     "api service accounts": (lambda p: "/api/v1/service-accounts/", 8),

@@ -22,6 +22,11 @@ from mixadmin.connectors.api import (
 from mixadmin.files.api import BucketViewSet, DirectoryViewSet, UploadViewSet
 from mixadmin.jobs.api import JobViewSet
 from mixadmin.jobs.idempotency import once
+from mixadmin.lookups.api import (
+    LookupFileViewSet,
+    LookupTableViewSet,
+    LookupVersionViewSet,
+)
 from mixadmin.projects.api import (
     MemberViewSet,
     ProjectViewSet,
@@ -87,6 +92,9 @@ UPLOAD = f"{UPLOADS}<uuid:upload>/"
 BUCKETS = f"{PROJECT}buckets/"
 BUCKET = f"{BUCKETS}<row_id:bucket_id>/"
 DIRECTORIES = f"{PROJECT}directories/"
+TABLES = f"{PROJECT}lookup-tables/"
+TABLE = f"{TABLES}<row_id:table_id>/"
+VERSION = f"{TABLE}versions/<row_id:number>/"
 JOB = "jobs/<uuid:pk>/"
 
 DETAIL = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
@@ -153,6 +161,15 @@ urlpatterns = [
     route(f"{BUCKET}objects/", BucketViewSet, get="objects"),
     route(DIRECTORIES, DirectoryViewSet, get="names"),
     route(f"{DIRECTORIES}<str:name>/", DirectoryViewSet, get="entries"),
+    route(TABLES, LookupTableViewSet, get="list"),
+    route(TABLE, LookupTableViewSet, **READ_ONLY),
+    route(f"{TABLE}file/", LookupFileViewSet, put="update"),
+    route(f"{TABLE}versions/", LookupVersionViewSet, get="list"),
+    route(VERSION, LookupVersionViewSet, **READ_ONLY),
+    route(f"{VERSION}send/", LookupVersionViewSet, post="send"),
+    route(f"{VERSION}roll-back/", LookupVersionViewSet, post="roll_back"),
+    route(f"{VERSION}rows/", LookupVersionViewSet, get="rows"),
+    route(f"{VERSION}bad-rows/", LookupVersionViewSet, get="bad_rows"),
     route("jobs/", JobViewSet, get="list"),
     route(JOB, JobViewSet, "job", **READ_ONLY),
     route(f"{JOB}retry/", JobViewSet, post="retry"),

@@ -57,6 +57,8 @@ class Plan:
     # Told when the job ends without success, and when it is taken up again (queued).
     follow: Callable[[str], None] | None = None
     credential_version: int = 0
+    # How long `send` may take, where the time of a usual call is not enough.
+    seconds: float | None = None
     # The state after success; POLLING when something at Mixpanel still has to end.
     after: str = Job.State.SUCCEEDED
 

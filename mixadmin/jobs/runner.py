@@ -245,7 +245,7 @@ def _send(job: Job, plan: Plan) -> None:
         client.request_id = str(attempt.request_id)
         # A change may read just before it is sent; what makes something new is one call.
         calls = 2 if job.op in REPEATABLE else 1
-        with send_fence(calls * TIMES.total + 5):
+        with send_fence((plan.seconds or calls * TIMES.total) + 5):
             _begin(job, plan, attempt)
             problem: MixpanelError | None = None
             value = None
@@ -348,6 +348,8 @@ def _begin(job: Job, plan: Plan, attempt: Attempt) -> None:
                 attempt_count=attempt.number,
                 started_at=job.started_at or attempt.started_at,
                 heard_at=attempt.started_at,
+                lease_until=attempt.started_at
+                + timedelta(seconds=TIMES.lease + (plan.seconds or 0)),
             )
             attempt.save()
     except IntegrityError:

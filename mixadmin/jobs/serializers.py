@@ -19,6 +19,7 @@ TARGETS = {
     "connector": "connectors.connector",
     "upload": "files.upload",
     "bucket": "files.sourcebucket",
+    "lookup_table": "lookups.lookuptable",
 }
 
 

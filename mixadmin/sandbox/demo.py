@@ -54,6 +54,7 @@ def fill(control: Control) -> dict[str, Any]:
             }
         )
     tables(control)
+    lookup_tables(control)
     files(control)
     return {"organization": ORGANIZATION, "accounts": accounts}
 
@@ -108,6 +109,15 @@ def tables(control: Control) -> None:
         {"sku": "TEXT", "title": "TEXT", "price": "REAL"},
         [{"sku": f"SKU-{n:02}", "title": f"Thing {n}", "price": n} for n in range(12)],
     )
+
+
+def lookup_tables(control: Control) -> None:
+    """What the team has made in Mixpanel's pages, for the property `sku`."""
+    rows = "".join(f"SKU-{n:02},Thing {n},{n}.5\n" for n in range(12))
+    for project in PROJECTS[:2]:
+        control.add_lookup_table(
+            int(str(project["id"])), "Products", csv=f"sku,title,price\n{rows}"
+        )
 
 
 def files(control: Control) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import uuid
 from typing import Any
 from urllib.parse import parse_qs
@@ -30,10 +31,40 @@ LISTED = 10
 # -- reading a CSV
 
 
+def syntax_error(text: str) -> str:
+    """The first thing that RFC 4180 does not allow, or ""."""
+    if "\0" in text:
+        return "NUL character"
+    # where in a field we are: at its start, in plain text, in quotes, after them
+    state = "start"
+    for token in re.finditer(r'[",\n]|\r\n?|[^",\r\n]+', text):
+        match token[0]:
+            case '"' if state == "quoted":
+                state = "closed"
+            case '"' if state in ("start", "closed"):
+                state = "quoted"
+            case '"':
+                return 'bare " in non-quoted field'
+            case _ if state == "quoted":
+                pass
+            case "," | "\n" | "\r\n":
+                state = "start"
+            case "\r":
+                return "bare carriage return"
+            case _ if state == "closed":
+                return 'extraneous or missing " in quoted field'
+            case _:
+                state = "plain"
+    return 'missing " at the end' if state == "quoted" else ""
+
+
 def parse_csv(data: bytes, base: int) -> tuple[list[str], list[list[str]], list[Json]]:
     """Columns, rows and failed rows; `base` is the index of the header line."""
     try:
-        lines = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+        text = data.decode("utf-8-sig")
+        if wrong := syntax_error(text):
+            raise csv.Error(wrong)
+        lines = list(csv.reader(io.StringIO(text, newline="")))
     except (UnicodeDecodeError, csv.Error) as exc:
         return [], [], [{"index": 0, "message": f"invalid CSV: {exc}"}]
     lines = [line for line in lines if line]
@@ -42,6 +73,8 @@ def parse_csv(data: bytes, base: int) -> tuple[list[str], list[list[str]], list[
     header = lines[0]
     if len(set(header)) != len(header):
         return [], [], [{"index": base, "message": "invalid header: repeated column"}]
+    if not all(name.strip() for name in header[1:]):
+        return [], [], [{"index": base, "message": "invalid header: unnamed column"}]
     failed: list[Json] = []
     seen: dict[str, int] = {}
     for index, row in enumerate(lines[1:], start=base + 1):

@@ -22,15 +22,27 @@ from .models import ServiceAccount
 
 @contextmanager
 def client_for_account(
-    account: ServiceAccount, *, region: str = "", project_id: int | None = None
+    account: ServiceAccount,
+    *,
+    region: str = "",
+    project_id: int | None = None,
+    seconds: float | None = None,
 ) -> Iterator[MixpanelClient]:
-    """A client with the secret as it is stored now. `project_id` is Mixpanel's."""
+    """A client with the secret as it is stored now. `project_id` is Mixpanel's.
+
+    seconds: how long a call may take, and its answer may be waited for, where that is
+    longer than usual.
+    """
     client = MixpanelClient(
         region or account.region,
         account.username,
         account.secret.reveal(),
         project_id=project_id,
-        timeouts=Timeouts(connect=TIMES.connect, read=TIMES.read, total=TIMES.total),
+        timeouts=Timeouts(
+            connect=TIMES.connect,
+            read=seconds or TIMES.read,
+            total=seconds or TIMES.total,
+        ),
         app_url=settings.MIXPANEL_APP_URL,
         ingestion_url=settings.MIXPANEL_INGESTION_URL,
     )
@@ -82,11 +94,16 @@ def project_token(project: Project) -> str:
 
 
 @contextmanager
-def client_for(project: Project) -> Iterator[MixpanelClient]:
+def client_for(
+    project: Project, *, seconds: float | None = None
+) -> Iterator[MixpanelClient]:
     """A client for a project. Raises Refused without an account, Wait if refused."""
     account = usable_account(project)
     with client_for_account(
-        account, region=project.region, project_id=project.mixpanel_id
+        account,
+        region=project.region,
+        project_id=project.mixpanel_id,
+        seconds=seconds,
     ) as client:
         yield client
 
@@ -113,15 +130,18 @@ def ensure_usable(account: ServiceAccount) -> None:
         raise Wait(Job.Wait.CREDENTIAL, message, None)
 
 
-def for_job(job: Job) -> dict[str, Any]:
+def for_job(job: Job, *, seconds: float | None = None) -> dict[str, Any]:
     """What every Plan for a project needs: its client, and what a 401 means.
+
+    seconds: how long sending may take, where that is longer than usual.
 
     The right of the person is looked at again here, since it may have been taken away
     between the click and the call; not when an outcome is only looked up.
     """
     assert job.project is not None
     project = job.project
-    common = {"client": partial(client_for, project)}
+    client = partial(client_for, project, seconds=seconds)
+    common: dict[str, Any] = {"client": client, "seconds": seconds}
     if job.state not in Job.HELD:
         # Nothing is sent now: the plan is asked what the end of the job means, or what
         # could be adopted.

@@ -104,6 +104,7 @@ BODIES = {
         "credentials": {"access_key_id": "A", "secret_access_key": "s"}
     },
     "bucket_destroy": {"typed_name": "no"},
+    "lookup_version_roll_back": {"send_when_clean": False},
     "job_decide": {"choice": "again", "candidate": ""},
     "token_create": {"name": "a", "days": "30"},
 }

@@ -36,6 +36,8 @@ def rows(project, owner, sandbox, s3, settings, tmp_path):
     token, _ = ApiToken.objects.create(user=owner, name="old")
     record(actor=owner, verb="looked at", target=project)
     settings.INGEST_DIRECTORIES = {"drop": str(tmp_path)}
+    table = make.make_lookup_table(project=project)
+    version = make.make_lookup_version(table=table)
     return {
         "project_id": project.pk,
         "account_id": project.service_account_id,
@@ -45,6 +47,8 @@ def rows(project, owner, sandbox, s3, settings, tmp_path):
         "run_id": make.make_run(warehouse_import=warehouse_import).pk,
         "connector_id": connector.pk,
         "connector_run_id": make.make_connector_run(connector=connector).pk,
+        "table_id": table.pk,
+        "number": version.number,
         "id": make.make_job(project=project).pk,
         "token_key": token.token_key,
         "username": "viewer",

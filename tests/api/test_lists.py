@@ -97,6 +97,15 @@ def add_everything(project, owner, n):
     make.make_connector(project=project, label=f"C{n}", mixpanel_id=f"c{n}")
     connector = project.connectors.order_by("pk").first()
     make.make_connector_run(connector=connector, started_at=at, state="failed")
+    table = make.make_lookup_table(
+        project=project, name=f"L{n}", mixpanel_id=f"uuid-{n}"
+    )
+    old = make.make_lookup_version(table=table, created_by=user)
+    for lookup in {table, project.lookup_tables.order_by("pk").first()}:
+        lookup.versions.filter(state="current").update(state="replaced")
+        make.make_lookup_version(
+            table=lookup, created_by=user, copy_of=old, state="current"
+        )
     make.make_remote_object(project=project, mixpanel_id=f"r{n}")
     upload = make.make_upload(project=project, owner=user)
     make.make_ingestion(project=project, upload=upload)
@@ -117,6 +126,8 @@ LISTS = [
     "projects/{p}/connectors/{c}/runs/",
     "projects/{p}/uploads/",
     "projects/{p}/buckets/",
+    "projects/{p}/lookup-tables/",
+    "projects/{p}/lookup-tables/{t}/versions/",
     "service-accounts/",
     "jobs/",
     "tokens/",
@@ -141,6 +152,7 @@ def test_queries_do_not_grow_with_the_rows(api, project, owner, address):
         p=project.pk,
         i=project.warehouse_imports.order_by("pk").first().pk,
         c=project.connectors.order_by("pk").first().pk,
+        t=project.lookup_tables.order_by("pk").first().pk,
     )
 
     def count():

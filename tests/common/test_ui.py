@@ -9,6 +9,7 @@ from django.test import RequestFactory
 from mixadmin.common.states import Presence, RunState
 from mixadmin.common.templatetags.ui import TONE_OF, lasting
 from mixadmin.jobs.models import Job
+from mixadmin.lookups.models import LookupVersion
 from mixadmin.projects.models import Project
 from mixadmin.service_accounts.models import ServiceAccount
 
@@ -21,7 +22,14 @@ def shown(template, **context):
 
 @pytest.mark.parametrize(
     "states",
-    [Job.State, RunState, Presence, Project.Verification, ServiceAccount.Verification],
+    [
+        Job.State,
+        RunState,
+        Presence,
+        Project.Verification,
+        ServiceAccount.Verification,
+        LookupVersion.State,
+    ],
 )
 def test_every_state_has_its_look(states):
     assert set(states.values) <= set(TONE_OF)
@@ -33,6 +41,7 @@ def test_only_success_is_green():
         "active",
         "works",
         "ok",
+        "current",
     }
     assert "is-warn" in shown('{% badge "a word of tomorrow" %}')
 

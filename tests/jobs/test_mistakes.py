@@ -1,6 +1,7 @@
 """What nobody foresaw ends as words on the row, not as a row that stands still."""
 
 import signal
+from datetime import timedelta
 
 import pytest
 
@@ -22,11 +23,7 @@ def task(monkeypatch, project, owner):
     def task(*, op=Op.ABSOLUTE, **plan):
         def make_plan(job):
             values = {"send": lambda client: None, "save": lambda value: None}
-            return (
-                registry.Plan(**values, **for_job(job))
-                if not plan
-                else (registry.Plan(**{**values, **plan}, **for_job(job)))
-            )
+            return registry.Plan(**{**values, **for_job(job), **plan})
 
         registry.task("")
         monkeypatch.setitem(
@@ -108,3 +105,17 @@ def test_the_fence_leaves_time_for_a_read_before_a_change(task, run_due_jobs):
     change, create = left
     assert 2 * TIMES.total < change <= 2 * TIMES.total + 5
     assert TIMES.total < create <= TIMES.total + 5
+
+
+def test_a_long_send_keeps_its_lease_and_its_life_as_long(task, run_due_jobs):
+    seen = {}
+
+    def send(client):
+        seen["lease"] = Job.objects.get().lease_until - db_now()
+        seen["fence"] = signal.getitimer(signal.ITIMER_REAL)[0]
+
+    long = 10 * TIMES.total
+    task(send=send, seconds=long)
+    run_due_jobs(rounds=1)
+    assert seen["lease"] > timedelta(seconds=long)
+    assert seen["fence"] > long

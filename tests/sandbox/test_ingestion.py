@@ -460,6 +460,24 @@ def test_a_bad_row_rejects_the_whole_table(sb, api):
         assert replace(api, id, data).status_code == 400
 
 
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        (b'1,"a ""b"", c\r\nd"', 200),
+        (b'1,"a"b', 400),
+        (b'1,a"b', 400),
+        (b'1,"a', 400),
+        (b"1,a\rb", 400),
+        (b"1,a\0", 400),
+    ],
+)
+def test_a_table_is_csv_as_its_standard_has_it(sb, api, row, status):
+    id = sb.add_lookup_table(1, "skus")
+    assert replace(api, id, b"sku,title\n" + row + b"\n").status_code == status
+    assert replace(api, id, b",title\n" + row + b"\n").status_code == status
+    assert replace(api, id, b"sku,title,\n1,a,\n").status_code == 400
+
+
 def test_lookup_limits(sb, api):
     first, second = sb.add_lookup_table(1, "a"), sb.add_lookup_table(1, "b")
     for _ in range(100):

@@ -21,7 +21,7 @@ register = template.Library()
 # How the states of jobs, runs, rows and credentials look. One that is not named here
 # looks unknown, never good.
 TONES = {
-    "good": ("succeeded", "active", "works", "ok"),
+    "good": ("succeeded", "active", "works", "ok", "current"),
     "bad": (
         "failed",
         "dead",
@@ -31,6 +31,7 @@ TONES = {
         "wrong_region",
         "no_access",
         "alarm",
+        "invalid",
     ),
     "warn": (
         "succeeded_with_errors",
@@ -38,6 +39,7 @@ TONES = {
         "needs_decision",
         "cannot_reach",
         "waiting",
+        "ready",
         "warn",
     ),
     "busy": (
@@ -51,8 +53,9 @@ TONES = {
         "polling",
         "pending",
         "deleting",
+        "checking",
     ),
-    "idle": ("", "new", "paused", "cancelled", "deleted", "stopped"),
+    "idle": ("", "new", "paused", "cancelled", "deleted", "stopped", "replaced"),
 }
 TONE_OF = {state: tone for tone, states in TONES.items() for state in states}
 

@@ -1,0 +1,242 @@
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from mixadmin.accounts.models import User
+from mixadmin.accounts.requests import Request
+from mixadmin.audit.models import Entry
+from mixadmin.common.forms import errors_to_form, posted
+from mixadmin.common.pages import chips, choice, count_by, page, paged, part, search
+from mixadmin.jobs.models import Job, Poll
+from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
+from mixadmin.projects.models import Project
+
+from . import actions, storage
+from .forms import ReplaceForm, RollBackForm
+from .kinds import INDEX_OF_HEADER, REPLACEMENTS, WARNINGS
+from .models import LookupTable, LookupVersion
+from .transfers import bad_rows_of, download, require_all, rows_of, takes_files
+
+STATES = {
+    "missing": "Gone from Mixpanel",
+    **dict(LookupVersion.State.choices),
+    "new": "Never replaced from here",
+}
+SORTS = {"name": ("name", "pk"), "newest": ("-pk",)}
+VERSIONS_PER_PAGE = 30
+
+
+@page
+def table_list(request: Request, project_id: int) -> HttpResponse:
+    project = get_project(request.user, project_id)
+    rows: QuerySet[Any] = LookupTable.objects.filter(project=project)
+    words = search(request)
+    if words:
+        rows = rows.filter(name__icontains=words)
+    rows = rows.with_state()  # type: ignore[attr-defined]
+    counts = count_by(rows, "state")
+    state = choice(request, "state", STATES)
+    if state:
+        rows = rows.filter(state=state)
+    sort = choice(request, "sort", SORTS) or "name"
+    found = paged(request, rows.with_current(), order=SORTS[sort])  # type: ignore[attr-defined]
+    context = {
+        "project": project,
+        "paged": found,
+        "lines": [(row, STATES.get(row.state, row.state)) for row in found.rows],
+        "words": words,
+        "state": state,
+        "sort": sort,
+        "chips": chips(request, "state", STATES.items(), counts),
+        "poll": Poll.objects.filter(project=project, name=actions.POLL).first(),
+        "is_live": any(row.state in LookupVersion.GOING_ON for row in found.rows),
+    }
+    template = "_table.html" if request.htmx else "list.html"
+    return render(request, f"lookups/{template}", context)
+
+
+@page
+def table_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
+    table: Any = _table(request.user, project_id, pk)
+    versions = table.versions.listed()
+    found = paged(request, versions, order=("-number",), size=VERSIONS_PER_PAGE)
+    for version in found.rows:
+        version.table = table
+    uncertain = table.versions.listed().filter(may_be_there=True).first()
+    if uncertain:
+        uncertain.table = table
+    left, free_at = actions.replacements_left(table)
+    going_on = table.versions.filter(state__in=LookupVersion.GOING_ON)
+    context = {
+        "project": table.project,
+        "table": table,
+        "state": STATES.get(table.state, table.state),
+        "current": _current(table),
+        "uncertain": uncertain,
+        "paged": found,
+        "limit": REPLACEMENTS,
+        "left": left,
+        "free_at": free_at,
+        "jobs": Job.objects.for_target(table)[:10],
+        "is_live": going_on.exists(),
+        "can_edit": _can_edit(request.user, table.project),
+    }
+    if request.htmx:
+        return part(request, "lookups/_status.html", context, table.state)
+    context["entries"] = _entries(table)
+    return render(request, "lookups/detail.html", context)
+
+
+@takes_files
+@page
+def table_replace(request: Request, project_id: int, pk: int) -> HttpResponse:
+    table = _table(request.user, project_id, pk, EDITOR)
+    data = posted(request)
+    form = ReplaceForm(data, request.FILES if data is not None else None)
+    if form.is_valid():
+        with errors_to_form(form):
+            require_all(request)
+            version, job = actions.upload_version(
+                table=table, actor=request.user, **form.cleaned_data
+            )
+            messages.success(request, actions.said(version, job))
+            return redirect(version)
+    left, free_at = actions.replacements_left(table)
+    context = {
+        "project": table.project,
+        "table": table,
+        "form": form,
+        "warnings": WARNINGS,
+        "limit": REPLACEMENTS,
+        "left": left,
+        "free_at": free_at,
+    }
+    return render(request, "lookups/replace.html", context, status=form.status)
+
+
+@page
+def version_detail(
+    request: Request, project_id: int, pk: int, number: int
+) -> HttpResponse:
+    version = _version(request.user, project_id, pk, number)
+    table = version.table
+    current = _current(table)
+    against = version.difference.get("against")
+    context = {
+        "project": table.project,
+        "table": table,
+        "version": version,
+        "current": current,
+        "project_rows": actions.rows_of_project(version),
+        "is_old_difference": against is not None
+        and version.state == LookupVersion.State.READY
+        and (current is None or current.number != against),
+        "refused": _beside_ours(version),
+        "warnings": WARNINGS,
+        "can_edit": _can_edit(request.user, table.project),
+        "can_bring_back": actions.can_be_brought_back(version),
+        "form": RollBackForm(),
+        "is_live": version.state in LookupVersion.GOING_ON,
+    }
+    if request.htmx:
+        return part(request, "lookups/_version.html", context, version.state)
+    return render(request, "lookups/version.html", context)
+
+
+def _beside_ours(version: LookupVersion) -> list[dict[str, Any]]:
+    """The rows that Mixpanel refused, with the number that they have here."""
+    return [
+        {
+            **row,
+            "row": None if row["index"] is None else row["index"] - INDEX_OF_HEADER,
+        }
+        for row in version.refused_rows
+    ]
+
+
+@require_POST
+@page
+def version_send(
+    request: Request, project_id: int, pk: int, number: int
+) -> HttpResponse:
+    version = _version(request.user, project_id, pk, number, EDITOR)
+    actions.send_version(version=version, actor=request.user)
+    messages.success(request, f"{version} is being sent.")
+    return redirect(version)
+
+
+@require_POST
+@page
+def version_roll_back(
+    request: Request, project_id: int, pk: int, number: int
+) -> HttpResponse:
+    version = _version(request.user, project_id, pk, number, EDITOR)
+    form = RollBackForm(request.POST)
+    form.is_valid()
+    made, job = actions.roll_back(
+        version=version, actor=request.user, **form.cleaned_data
+    )
+    messages.success(request, actions.said(made, job))
+    return redirect(made)
+
+
+@page
+def version_rows(
+    request: Request, project_id: int, pk: int, number: int
+) -> HttpResponse:
+    """`?for=spreadsheet` takes the formulas out; without it the file is as it was."""
+    version = _version(request.user, project_id, pk, number)
+    pieces = rows_of(version)
+    if choice(request, "for", ("spreadsheet",)):
+        pieces = storage.csv_for_spreadsheets(version)
+    response: HttpResponse = download(version, pieces)
+    return response
+
+
+@page
+def version_bad_rows(
+    request: Request, project_id: int, pk: int, number: int
+) -> HttpResponse:
+    version = _version(request.user, project_id, pk, number)
+    response: HttpResponse = download(version, bad_rows_of(version), "-bad-rows")
+    return response
+
+
+def _table(user: User, project_id: int, pk: int, role: str = VIEWER) -> LookupTable:
+    """The table, with its `state`."""
+    project = get_project(user, project_id, role)
+    rows = LookupTable.objects.filter(project=project).with_state()
+    table = get_object_or_404(rows, pk=pk)
+    table.project = project
+    return table
+
+
+def _version(
+    user: User, project_id: int, pk: int, number: int, role: str = VIEWER
+) -> LookupVersion:
+    table = _table(user, project_id, pk, role)
+    rows = LookupVersion.objects.select_related("created_by", "copy_of")
+    version = get_object_or_404(rows, table=table, number=number)
+    version.table = table
+    return version
+
+
+def _current(table: LookupTable) -> LookupVersion | None:
+    rows = table.versions.listed().filter(state=LookupVersion.State.CURRENT)
+    current = rows.first()
+    if current:
+        current.table = table
+    return current
+
+
+def _entries(table: LookupTable) -> QuerySet[Entry]:
+    target = {"target_type": table._meta.label_lower, "target_id": str(table.pk)}
+    return Entry.objects.filter(**target)[:30]
+
+
+def _can_edit(user: User, project: Project) -> bool:
+    return role_in(user, project) == EDITOR
