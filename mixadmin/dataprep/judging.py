@@ -56,7 +56,8 @@ class Judged:
     good: the lines to send, in their order, as they go out; `indexes` says which lines
         of the chunk they are.
     invalid: those that Mixpanel would refuse or drop.
-    held: (index, unix time): dated in the near future, to be sent once that has come.
+    held: (index, unix time): dated in the near future, to be sent once that has come;
+        `held_lines` are these records as they then go out.
     dropped: indexes of those that a mend was asked to leave out.
     blank: how many lines hold nothing.
     elsewhere: how many belong to another slice of time; they are not read here.
@@ -73,6 +74,7 @@ class Judged:
     indexes: Sequence[int]
     invalid: list[Problem] = field(default_factory=list)
     held: list[tuple[int, float]] = field(default_factory=list)
+    held_lines: list[bytes] = field(default_factory=list)
     dropped: list[int] = field(default_factory=list)
     blank: int = 0
     elsewhere: int = 0

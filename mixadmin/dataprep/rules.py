@@ -174,7 +174,10 @@ class _Care:
         if "event.time.near_future" in codes and self.destination == "import":
             time = events.usable_time(record)
             assert time is not None
-            return _Line("held", time=time, notes=tuple(notes))
+            if add_id:
+                # Now, as the place in the file is known now.
+                line = with_insert_id(line, self.seed.insert_id(offset))
+            return _Line("held", line=line, time=time, notes=tuple(notes))
         if add_id:
             line = with_insert_id(line, self.seed.insert_id(offset))
         if "profile.token.removed" in codes:
@@ -235,7 +238,11 @@ class _Sorting:
             )
         good = [
             *zip(fast, lines, read, strict=True),
-            *((i, one.line, None) for i, one in self.looked.items() if one.line),
+            *(
+                (i, one.line, None)
+                for i, one in self.looked.items()
+                if one.outcome == "good"
+            ),
         ]
         good.sort(key=lambda one: one[0])
         judged = Judged(
@@ -250,6 +257,7 @@ class _Sorting:
                 judged.invalid.append(Problem(index, *one.problem))
             elif one.outcome == "held":
                 judged.held.append((index, one.time))
+                judged.held_lines.append(one.line)
             elif one.outcome == "dropped":
                 judged.dropped.append(index)
             elif one.outcome == "blank":

@@ -734,6 +734,7 @@ class Lane:
     def _keep_rejected(self, air: _InAir) -> None:
         flight = air.flight
         lines, name = flight.chunk.lines, self.part.file.name
+        unfit = dict(flight.chunk.unfit)
         for problem in (*flight.judged.invalid, *flight.refused):
             number = air.line(problem.index)
             line = self._as_sent(flight, problem.index) or lines[problem.index]
@@ -746,6 +747,7 @@ class Lane:
                     code=problem.code,
                     field=field,
                     message=message,
+                    cut=problem.index in unfit,
                 )
             )
             key = (problem.code, field[:255], message)
@@ -754,11 +756,10 @@ class Lane:
                 text = readable(line[:2000].decode("utf-8", "replace"))
                 examples = [*examples, {"file": name, "line": number, "record": text}]
             self._groups[key] = (count + 1, examples)
-        for index, due in flight.judged.held:
+        held = flight.judged
+        for (index, due), line in zip(held.held, held.held_lines, strict=True):
             number = air.line(index)
-            self._held.add(
-                spools.entry(lines[index], file=name, line=number, due=due), due=due
-            )
+            self._held.add(spools.entry(line, file=name, line=number, due=due), due=due)
 
     def _as_sent(self, flight: Flight, index: int) -> bytes | None:
         """A refused record as it went out: with the $insert_id that it was given, so

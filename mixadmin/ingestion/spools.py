@@ -25,6 +25,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     """A record, where it came from, and why it is here.
 
     `record` when the line is JSON; else `text`, or `base64` when it is not even UTF-8.
+    `cut`: only the beginning of a line that is larger than any record may be.
     """
 
     file: str
@@ -35,6 +36,7 @@ class Entry(msgspec.Struct, omit_defaults=True):
     record: msgspec.Raw = msgspec.Raw()
     text: str = ""
     base64: str = ""
+    cut: bool = False
     # Of held records: when it may be sent, in unix seconds.
     due: float = 0.0
 
@@ -149,7 +151,8 @@ def write_rejected(
     count = 0
     with os.fdopen(handle, "wb") as file:
         for one in rejected(ingestion):
-            if wanted is None or one.group in wanted:
+            # Of what was cut there is not enough left to send.
+            if not one.cut and (wanted is None or one.group in wanted):
                 file.write(one.raw() + b"\n")
                 count += 1
         file.flush()

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from mixadmin.common.clock import db_now
+from mixadmin.common.errors import Refused
 from mixadmin.ingestion import actions, sending, spools, working
 from mixadmin.ingestion.models import (
     Ingestion,
@@ -236,6 +237,15 @@ def test_a_file_that_is_another_one_now_is_told_and_not_mixed(file, create, sand
     assert books(ingestion) == {"read": 60, "imported": 60}
 
 
+def test_a_record_that_was_cut_is_told_and_not_sent_again(file, ingest, sandbox, owner):
+    first = ingest(file([event(1), event(2, blob="x" * 1_100_000), event(3)]))
+    assert books(first) == {"read": 3, "imported": 2, "invalid": 1}
+    [entry] = spools.rejected(first)
+    assert (entry.line, entry.cut, len(entry.raw()) < 5000) == (2, True, True)
+    with pytest.raises(Refused, match="no rejected records"):
+        actions.resend_rejected(ingestion=first, actor=owner)
+
+
 def test_a_broken_gzip_gives_what_is_before_the_break(file, ingest, sandbox):
     whole = file([event(n) for n in range(3000)], "whole.gz", packed=True)
     data = whole.read_bytes()
@@ -344,6 +354,23 @@ def test_events_dated_in_the_near_future_wait_until_they_are_past(
         if e["properties"]["$insert_id"] == "id-00000002"
     ]
     assert late["properties"]["time"] == soon
+
+
+def test_what_is_held_back_has_the_insert_id_of_its_place_in_the_file(
+    file, create, sandbox
+):
+    soon = int(time.time()) + 1
+    records = [event(n, **{"$insert_id": None}, time=soon) for n in range(3)]
+    for name in ("a.ndjson", "b.ndjson"):
+        ingestion = create(file(records, name))
+        run_due_jobs()
+        while time.time() < soon + 1.1:
+            time.sleep(0.1)
+        run_due_jobs(hurry=True)
+        assert books(ingestion) == {"read": 3, "imported": 3}
+    # The second time none was held back, and they are the same events.
+    assert len(sandbox.raw_events(MIXPANEL_ID)) == 6
+    assert len(set(stored_ids(sandbox))) == len(stored_ids(sandbox)) == 3
 
 
 def aged(days, n, **changes):
