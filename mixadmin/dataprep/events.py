@@ -331,7 +331,8 @@ def suspects(
 ) -> set[int]:
     """Indexes of the lines in which `find` might find something.
 
-    Apart from what `plain_notes` tells, nothing is to be found in the others. `read` is
+    Apart from what `plain_notes` and `long_notes` tell, nothing is to be found in the
+    others. `read` is
     what was skimmed of each line.
     """
     if not lines:
@@ -344,7 +345,6 @@ def suspects(
     found.update(proofs.deep(lines, block, most=2 + MOST_DEPTH))
     found.update(proofs.crowded(lines, longest, most=MOST))
     found.update(proofs.long_numbers(lines, longest))
-    found.update(proofs.long_texts(lines, block))
     found.update(proofs.large_values(lines, longest, usual=2, most=LARGE_VALUE))
     if longest >= TOO_LARGE:
         found.update(i for i, line in enumerate(lines) if len(line) >= TOO_LARGE)
@@ -439,6 +439,22 @@ def plain_notes(read: list[Event], destination: str) -> dict[str, list[int]]:
             "distinct_id.number",
             [isinstance(user, int | float) for user in users],
         )
+    return notes
+
+
+def long_notes(lines: list[bytes]) -> dict[int, list[str] | None]:
+    """What may be said about names and texts over 255 bytes in lines that are no
+    suspects: {position: codes}; None where it takes a careful look."""
+    notes: dict[int, list[str] | None] = {}
+    if not lines:
+        return notes
+    for i in proofs.long_texts(lines, b"\n".join(lines)):
+        try:
+            record = msgspec.json.decode(lines[i])
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            notes[i] = None  # a number that is too large, or a suspect anyway
+        else:
+            notes[i] = [one.code for one in _find_long(record, record["properties"])]
     return notes
 
 

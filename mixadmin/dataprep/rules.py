@@ -23,6 +23,7 @@ Slice = tuple[float | None, float | None]
 UNREAD = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 # How many lines of a chunk are named for each finding.
 NOTED = 5
+TRUNCATES = frozenset({"names.truncate", "strings.truncate"})
 
 
 def judge_for(
@@ -305,6 +306,13 @@ class _EventJudge:
         care = self.care
         odd = events.suspects(lines, events_read, now=now, destination=care.destination)
         odd.update(self._without_id(events_read))
+        long = events.long_notes(lines)
+        cuts = not TRUNCATES.isdisjoint(care.mends)
+        odd.update(i for i, codes in long.items() if cuts or codes is None)
+        for i, codes in long.items():
+            for code in codes or ():
+                if i not in odd:
+                    sorting.note(code, [fast[i]])
         if odd:
             slow.update(fast[i] for i in odd)
             keep = [i for i in range(len(fast)) if i not in odd]
