@@ -57,6 +57,25 @@ class Flight:
     def unsettled(self) -> int:
         return sum(len(piece.indexes) for piece in self.left)
 
+    def fit(self, most: int, *, more: int = 0) -> None:
+        """Cut what grew on the way, so that no request has more than `most` bytes.
+
+        more: bytes that each line gets when it is sent.
+        """
+        sizes = [len(line) + 1 + more for line in self.judged.good]
+        if sum(sizes) <= most:
+            return
+        pieces: list[Piece] = []
+        size = most
+        for index, length in enumerate(sizes):
+            if size + length > most:
+                pieces.append(Piece([]))
+                size = 0
+            pieces[-1].indexes.append(index)
+            size += length
+        # The last is sent first.
+        self.left = pieces[::-1]
+
     def lines(self, piece: Piece) -> list[bytes]:
         good = self.judged.good
         if len(piece.indexes) == len(good):

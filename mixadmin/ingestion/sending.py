@@ -203,6 +203,8 @@ class Lane:
         self._most_bytes = min(
             ingestion.batch_bytes, ceiling.bytes if ceiling else ingestion.batch_bytes
         )
+        # The token goes into each profile update, with its name and signs.
+        self._more = len(self._token) + 13 if ingestion.what.ordered else 0
         self._air: deque[_InAir] = deque()
         self._busy: Counter[str] = Counter()
         self._fatal: MixpanelError | None = None
@@ -314,6 +316,7 @@ class Lane:
         """Send a flight as soon as there is room, or write it down if there is nothing
         to send of it."""
         judged = air.flight.judged
+        air.flight.fit(self._most_bytes, more=self._more)
         if judged.deltas:
             self._send_alone(air)
             return

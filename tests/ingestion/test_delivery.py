@@ -85,6 +85,24 @@ def test_a_record_that_is_too_large_alone_is_refused_and_the_others_go():
     assert done.refused[0].index == 7
 
 
+@given(sizes=st.lists(st.integers(0, 40), max_size=60), more=st.integers(0, 9))
+def test_no_request_is_larger_than_wanted_unless_it_is_one_record(sizes, more):
+    lines = [b"x" * size for size in sizes]
+    going = Flight(Chunk(lines, 0, 1, 0), Judged(lines, range(len(lines))))
+    going.fit(100, more=more)
+    sent = []
+
+    def send(client, lines):
+        sent.append(list(lines))
+        return Outcome(len(lines), ())
+
+    deliver(going, None, send)
+    assert [line for request in sent for line in request] == lines
+    for request in sent:
+        size = sum(len(line) + 1 + more for line in request)
+        assert size <= 100 or len(request) == 1
+
+
 @given(bad=st.sets(st.integers(0, 199), max_size=3))
 def test_a_refusal_without_reasons_is_narrowed_down_to_the_bad_records(bad):
     texts = {b'{"n":%d}' % n for n in bad}
