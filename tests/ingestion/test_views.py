@@ -315,6 +315,22 @@ def test_a_broken_file_is_told_with_what_to_do(file, ingest, page):
     assert "Failed" in words(page.get(url("files", done) + "?state=failed"))
 
 
+def test_a_token_that_mixpanel_refuses_is_said_so_and_tried_again(
+    file, create, page, with_token, sandbox
+):
+    update = {"$distinct_id": "u1", "$set": {"plan": "pro"}}
+    ingestion = create(file([update]), kind="people")
+    sandbox.fault("POST", "/engage", "status", times=1, status=401, body={})
+    run_due_jobs(hurry=True)
+    text = words(page.get(url("detail", ingestion)))
+    assert "Mixpanel refuses the project token" in text
+    assert "Set the right token in the project's settings" in text
+    page.post(url("retry", ingestion))
+    run_due_jobs(hurry=True)
+    ingestion.refresh_from_db()
+    assert ingestion.state == State.SUCCEEDED
+
+
 def test_the_configuration_is_a_call_that_makes_the_same(
     post_new, page, api, sandbox, drop
 ):
