@@ -23,6 +23,7 @@ urlpatterns = [
     path(f"{PROJECT}connectors/", include("mixadmin.connectors.urls")),
     path(f"{PROJECT}files/", include("mixadmin.files.urls")),
     path(f"{PROJECT}lookup-tables/", include("mixadmin.lookups.urls")),
+    path(f"{PROJECT}ingestions/", include("mixadmin.ingestion.urls")),
     path("jobs/", include("mixadmin.jobs.urls")),
     path("api/", include("mixadmin.dashboard.api")),
 ]

@@ -13,7 +13,13 @@ from mixadmin.common.states import Presence, RunState
 from mixadmin.connectors.models import Connector, ConnectorRun
 from mixadmin.files import disk
 from mixadmin.files.models import SourceBucket, Upload
-from mixadmin.ingestion.models import Ingestion, IngestionFile
+from mixadmin.ingestion.models import (
+    Ingestion,
+    IngestionFile,
+    Part,
+    RejectedGroup,
+    UnsettledBatch,
+)
 from mixadmin.jobs import polls, runner
 from mixadmin.jobs.models import Job, Poll
 from mixadmin.jobs.registry import pollers
@@ -226,6 +232,36 @@ def make_ingestion(*, project, upload=None, bucket=None, **changes):
             tag="t",
         )
     return row
+
+
+def make_unsettled_batch(*, ingestion, **changes):
+    """Updates that nobody knows of, in the first file of an ingestion."""
+    file = ingestion.files.first()
+    part = Part.objects.create(
+        file=file, ordinal=file.parts.count(), read=3, imported=1, unsettled=2
+    )
+    fields = {
+        "start": 0,
+        "end": 3,
+        "number": 1,
+        "first_line": 1,
+        "last_line": 2,
+        "records": 2,
+        "state": UnsettledBatch.State.UNKNOWN,
+        "sent_at": timezone.now(),
+        **changes,
+    }
+    return UnsettledBatch.objects.create(part=part, **fields)
+
+
+def make_rejected_group(*, ingestion, **changes):
+    fields = {
+        "code": "record.not_json",
+        "message": "event is invalid: must be an object",
+        "count": 1,
+        **changes,
+    }
+    return RejectedGroup.objects.create(ingestion=ingestion, **fields)
 
 
 def make_job(*, project=None, **changes):

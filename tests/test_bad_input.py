@@ -22,6 +22,9 @@ WORDS = (
     "group_key group_id_column connector_type label gcs_bucket gcs_prefix s3_role "
     "s3_bucket s3_region s3_prefix data_format compression accepted_warnings switch "
     "provider bucket prefix region access_key_id secret_access_key google_key files uploads "
+    "start check_first credential mends insert_id_fields batch_records batch_bytes lanes "
+    "concurrency first_days slice_days most_refused_percent place manifest chosen groups "
+    "endpoint events send "
     "remote_objects mixpanel_ids choice candidate delete_data days next"
 )
 NAMES = WORDS.split()
@@ -49,6 +52,9 @@ def things(project, sandbox, s3):
     make.make_connector(project=project, pk=1)
     make.make_bucket(project=project, pk=1)
     make.make_upload(project=project, pk="6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
+    make.make_ingestion(
+        project=project, pk=1, upload=make.make_upload(project=project), state="ready"
+    )
     make.make_job(
         project=project, pk="6f9619ff-8b86-4d01-b42d-00cf4fc964ff", target_id="1"
     )

@@ -33,6 +33,7 @@ def filled(route, project):
         "pk": 1,
         "run_pk": 1,
         "number": 1,
+        "batch_pk": 1,
         "member": 1,
         "other": 1,
     }
@@ -121,11 +122,12 @@ def add_rows(project, owner, numbers):
 
 # page -> (how it is reached, the most queries that it may take)
 LISTS = {
-    "home": (lambda p: reverse("dashboard:home"), 30),
+    "home": (lambda p: reverse("dashboard:home"), 36),
     "projects": (lambda p: reverse("projects:list"), 12),
     "sources": (lambda p: reverse("warehouse:source_list", args=[p.pk]), 12),
     "imports": (lambda p: reverse("warehouse:import_list", args=[p.pk]), 14),
     "connectors": (lambda p: reverse("connectors:list", args=[p.pk]), 12),
+    "ingestions": (lambda p: reverse("ingestion:list", args=[p.pk]), 14),
     "files": (lambda p: reverse("files:list", args=[p.pk]), 14),
     "buckets": (lambda p: reverse("files:bucket_list", args=[p.pk]), 12),
     "lookup tables": (lambda p: reverse("lookups:list", args=[p.pk]), 12),
@@ -140,6 +142,7 @@ LISTS = {
     "api sources": (lambda p: f"/api/v1/projects/{p.pk}/warehouse-sources/", 8),
     "api imports": (lambda p: f"/api/v1/projects/{p.pk}/imports/", 8),
     "api connectors": (lambda p: f"/api/v1/projects/{p.pk}/connectors/", 8),
+    "api ingestions": (lambda p: f"/api/v1/projects/{p.pk}/ingestions/", 12),
     "api uploads": (lambda p: f"/api/v1/projects/{p.pk}/uploads/", 8),
     "api buckets": (lambda p: f"/api/v1/projects/{p.pk}/buckets/", 8),
     "api lookup tables": (lambda p: f"/api/v1/projects/{p.pk}/lookup-tables/", 8),

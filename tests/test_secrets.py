@@ -17,10 +17,11 @@ from mixadmin.projects.actions import change_project, verify_project
 from mixadmin.service_accounts.actions import set_secret, verify_service_account
 from mixadmin.service_accounts.clients import client_for
 from mixadmin.warehouse.actions import change_source, create_source
-from tests.make import USERNAME, run_due_jobs
+from tests.make import USERNAME, make_upload, run_due_jobs
 
 CANARY = 'kAnAry%<"7f3a9c1e5b7d'
 TOKEN = "tOkEnCaNaRy00112233445566778899aa"
+UPDATE = b'{"$distinct_id": "u", "$set": {"a": 1}}'
 PASSWORD = "pAsSwOrDcAnArY'4242424242"
 
 
@@ -140,6 +141,45 @@ def test_no_secret_hangs_on_an_exception(canaries, project, sandbox):
         seen += repr(vars(error))
     assert_nowhere(seen, CANARY)
     assert_nowhere(repr(client) + repr(vars(client)), CANARY)
+
+
+@pytest.mark.parametrize(
+    "fault", [None, *FAULTS], ids=lambda f: f["kind"] if f else "none"
+)
+def test_no_secret_in_what_is_kept_or_shown_of_ingestions(
+    fault, canaries, project, owner, page, api, sandbox, caplog
+):
+    """Events by the account, profiles by the token, and live events with both."""
+    caplog.set_level(logging.DEBUG)
+    if fault:
+        sandbox.fault(method="POST", path="/(import|engage|track)$", times=-1, **fault)
+    shown = ""
+    for kind, content in (("events", b'{"event": "x"}'), ("people", UPDATE)):
+        upload = make_upload(project=project, content=content)
+        body = {"kind": kind, "start": "always"}
+        body["files"] = [{"place": "upload", "upload": str(upload.pk)}]
+        made = api.post(f"/api/v1/projects/{project.pk}/ingestions/", body).json()
+        run_due_jobs(hurry=True, rounds=6)
+        address = f"/projects/{project.pk}/ingestions/{made['ingestion']['id']}/"
+        shown += api.get(f"/api/v1{address}").content.decode()
+        shown += page.get(address).content.decode()
+        shown += page.get(f"{address}rejected/").content.decode()
+    for endpoint, credential in (
+        ("import", "service_account"),
+        ("import", "token"),
+        ("track", "token"),
+    ):
+        asked = {"endpoint": endpoint, "credential": credential}
+        events = [{"event": "x", "properties": {"distinct_id": "u", "token": TOKEN}}]
+        live = f"projects/{project.pk}/live-events/"
+        shown += api.post(
+            f"/api/v1/{live}", {**asked, "events": events}
+        ).content.decode()
+    form = {"endpoint": "import", "credential": "token", "send": "1"}
+    form["events"] = '{"event": "x", "properties": {}}'
+    answer = page.post(f"/projects/{project.pk}/ingestions/live/", form)
+    shown += answer.content.decode()
+    assert_nowhere(shown + everything_stored() + caplog.text, CANARY, TOKEN, PASSWORD)
 
 
 def test_a_changed_password_is_told_as_set_anew_and_nothing_more(

@@ -124,6 +124,64 @@ REMEDIES: dict[str, Explanation] = {
         "The name leads to something else than a plain, complete file.",
         "Read why, and choose a plain file.",
     ),
+    "file.cut": Explanation(
+        "The file ends too early",
+        "Its compressed data stops before its end, as after a broken copy. Everything "
+        "before that place was read.",
+        "Get the file again, and start anew with it. Events that were imported already "
+        "are not counted twice.",
+    ),
+    "file.broken": Explanation(
+        "The file is damaged",
+        "Its compressed data makes no sense from some place on. Everything before it was "
+        "read.",
+        "Get the file again, and start anew with it. Events that were imported already "
+        "are not counted twice.",
+    ),
+    "file.bomb": Explanation(
+        "The file unpacks to far more than real data does",
+        "Files like this are made to fill a server. It was not read to its end.",
+        "If it is real data, send it unpacked or in smaller files.",
+    ),
+    "file.expands_too_much": Explanation(
+        "The file is too large when it is unpacked",
+        "It unpacks to more than one file may have here.",
+        "Split it into several files.",
+    ),
+    "file.too_short": Explanation(
+        "The file became shorter",
+        "It ends before the place from which it should be read on, so it is not the file "
+        "that was begun with.",
+        "Let whatever writes it finish, and choose it anew.",
+    ),
+    # Of a whole ingestion.
+    "files_failed": Explanation(
+        "Some files could not be read",
+        "The other files were sent. The list of files says what is wrong with each.",
+        "Put those files right and try again: only they are read again.",
+    ),
+    "books": Explanation(
+        "The numbers do not agree",
+        "While sending, another number of records was read than while checking: a file "
+        "changed in between, or there is a mistake in mixadmin.",
+        "Compare the files with what was imported. Sending them once more does no harm "
+        "to events, which have their $insert_id.",
+    ),
+    "nothing_imported": Explanation(
+        "Nothing was imported",
+        "Every record was refused, invalid or left out.",
+        "Look at the rejected records: they say why, and which mend cures it.",
+    ),
+    "token_refused": Explanation(
+        "Mixpanel refuses the project token",
+        "The token is wrong, or of another project.",
+        "Set the right token in the project's settings, then try again.",
+    ),
+    "no_token": Explanation(
+        "The project token is missing",
+        "This is sent with the project token, and none is set.",
+        "Copy it from Mixpanel's Project Settings into the project's settings here.",
+    ),
     "bad_request": Explanation(
         "Mixpanel refused the values",
         "Mixpanel understood the request and did not accept it. Nothing was changed.",

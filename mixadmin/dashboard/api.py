@@ -20,6 +20,14 @@ from mixadmin.connectors.api import (
     ConnectorViewSet,
 )
 from mixadmin.files.api import BucketViewSet, DirectoryViewSet, UploadViewSet
+from mixadmin.ingestion.api import (
+    IngestionCatalogueViewSet,
+    IngestionFileViewSet,
+    IngestionViewSet,
+    LiveEventViewSet,
+    RejectedViewSet,
+    UnsettledBatchViewSet,
+)
 from mixadmin.jobs.api import JobViewSet
 from mixadmin.jobs.idempotency import once
 from mixadmin.lookups.api import (
@@ -95,6 +103,9 @@ DIRECTORIES = f"{PROJECT}directories/"
 TABLES = f"{PROJECT}lookup-tables/"
 TABLE = f"{TABLES}<row_id:table_id>/"
 VERSION = f"{TABLE}versions/<row_id:number>/"
+INGESTIONS = f"{PROJECT}ingestions/"
+INGESTION = f"{INGESTIONS}<row_id:ingestion_id>/"
+BATCH = f"{INGESTION}batches/<row_id:batch_id>/"
 JOB = "jobs/<uuid:pk>/"
 
 DETAIL = {"get": "retrieve", "patch": "partial_update", "delete": "destroy"}
@@ -170,6 +181,22 @@ urlpatterns = [
     route(f"{VERSION}roll-back/", LookupVersionViewSet, post="roll_back"),
     route(f"{VERSION}rows/", LookupVersionViewSet, get="rows"),
     route(f"{VERSION}bad-rows/", LookupVersionViewSet, get="bad_rows"),
+    route(INGESTIONS, IngestionViewSet, **BOTH),
+    route(INGESTION, IngestionViewSet, **READ_ONLY),
+    route(f"{INGESTION}start/", IngestionViewSet, post="start"),
+    route(f"{INGESTION}pause/", IngestionViewSet, post="pause"),
+    route(f"{INGESTION}resume/", IngestionViewSet, post="resume"),
+    route(f"{INGESTION}cancel/", IngestionViewSet, post="cancel"),
+    route(f"{INGESTION}retry/", IngestionViewSet, post="retry"),
+    route(f"{INGESTION}pass-gate/", IngestionViewSet, post="pass_gate"),
+    route(f"{INGESTION}copy/", IngestionViewSet, post="copy"),
+    route(f"{INGESTION}resend/", IngestionViewSet, post="resend"),
+    route(f"{INGESTION}files/", IngestionFileViewSet, get="list"),
+    route(f"{INGESTION}rejected/", RejectedViewSet, get="list"),
+    route(f"{INGESTION}rejected/download/", RejectedViewSet, get="download"),
+    route(f"{INGESTION}batches/", UnsettledBatchViewSet, get="list"),
+    route(f"{BATCH}decide/", UnsettledBatchViewSet, post="decide"),
+    route(f"{PROJECT}live-events/", LiveEventViewSet, post="send"),
     route("jobs/", JobViewSet, get="list"),
     route(JOB, JobViewSet, "job", **READ_ONLY),
     route(f"{JOB}retry/", JobViewSet, post="retry"),
@@ -180,6 +207,7 @@ urlpatterns = [
     route("tokens/<str:token_key>/", TokenViewSet, "token", **NO_PATCH),
     route("catalogue/warehouse/", WarehouseCatalogueViewSet, **READ_ONLY),
     route("catalogue/connectors/", ConnectorCatalogueViewSet, **READ_ONLY),
+    route("catalogue/ingestion/", IngestionCatalogueViewSet, **READ_ONLY),
     path("schema/", SpectacularAPIView.as_view(), name="schema"),
     path(
         "docs/",

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, QuerySet, Subquery
+from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from mixadmin.accounts.models import User
 from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
 from mixadmin.connectors.models import Connector, ConnectorRun
+from mixadmin.ingestion.models import Ingestion
+from mixadmin.ingestion.queries import shares
 from mixadmin.jobs.models import Beat, Job, Poll
 from mixadmin.projects.access import visible_jobs
 from mixadmin.projects.models import Project
@@ -22,6 +24,8 @@ from mixadmin.warehouse.sync_modes import mirror_deadline
 # Of one sort; the page says when there are more.
 MOST = 20
 SCHEDULER_IS_LATE = timedelta(minutes=2)
+# So long the home page tells of an ingestion that did not end well.
+BAD_END_SHOWN = timedelta(days=1)
 BAD_VERIFICATION = (
     Project.Verification.WRONG_REGION,
     Project.Verification.NO_ACCESS,
@@ -64,6 +68,7 @@ def attention(user: User) -> list[Group]:
     groups = (
         ("The machinery", _machinery(now)),
         ("Jobs", _jobs(user)),
+        ("Ingestions", _ingestions(projects, now)),
         ("Warehouse imports", _imports(imports)),
         ("Mirror countdowns", _mirrors(imports)),
         ("Databricks clusters that Mixpanel runs otherwise", _drift(imports)),
@@ -126,6 +131,39 @@ def _jobs(user: User) -> list[Item]:
             job.ended_at or job.created_at,
         )
         for job in sorted(found, key=lambda job: first.get(Job.State(job.state), 2))
+    ]
+
+
+WAITING_INGESTIONS = {
+    Ingestion.State.NEEDS_DECISION: "Somebody must say whether some updates arrived.",
+    Ingestion.State.GATED: "Too many records of a slice were refused; the next waits.",
+    Ingestion.State.READY: "Checked. It is sent when somebody says so.",
+}
+
+
+def _ingestions(projects: "QuerySet[Project]", now: datetime) -> list[Item]:
+    """Those that wait for a person, and those that did not end well since yesterday."""
+    states = Ingestion.State
+    ended = Q(
+        state__in=(states.FAILED, states.SUCCEEDED_WITH_ERRORS),
+        ended_at__gt=now - BAD_END_SHOWN,
+    )
+    rows = Ingestion.objects.filter(project__in=projects.values("pk"))
+    rows = rows.filter(ended | Q(state__in=WAITING_INGESTIONS)).defer("report")
+    first = [*WAITING_INGESTIONS][:2]
+    return [
+        Item(
+            row.state,
+            row.get_state_display(),
+            *_about(
+                row,
+                WAITING_INGESTIONS.get(row.state)
+                or row.error_message
+                or "Not everything was imported.",
+            ),
+            row.ended_at or row.created_at,
+        )
+        for row in sorted(_some(rows), key=lambda row: row.state not in first)
     ]
 
 
@@ -276,7 +314,16 @@ def running(user: User) -> dict[str, Any]:
         key=lambda run: run.at,
         reverse=True,
     )
+    ingestions = Ingestion.objects.going_on().filter(project__in=projects)
+    newest_ingestions = list(
+        ingestions.select_related("project").defer("report")[:MOST]
+    )
+    how_far = shares(newest_ingestions)
     return {
+        "ingestions": [
+            {"ingestion": row, "share": how_far[row.pk]} for row in newest_ingestions
+        ],
+        "ingestion_count": ingestions.count(),
         "jobs": list(jobs.order_by("-created_at")[:MOST]),
         "job_count": jobs.count(),
         "runs": newest[:MOST],

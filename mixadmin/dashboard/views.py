@@ -14,7 +14,9 @@ def home(request: Request) -> HttpResponse:
         "groups": queries.attention(request.user),
         "health": queries.health(request.user),
         "running": going_on,
-        "is_live": going_on["job_count"] or going_on["run_count"],
+        "is_live": going_on["job_count"]
+        or going_on["run_count"]
+        or going_on["ingestion_count"],
     }
     template = "dashboard/_home.html" if request.htmx else "dashboard/home.html"
     return render(request, template, context)

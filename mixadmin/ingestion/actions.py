@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -30,11 +31,29 @@ from .models import (
     Spool,
     UnsettledBatch,
 )
+from .opening import place_of
 
 State = Ingestion.State
 # Parts that release what was held back come after all parts of the file itself.
 RELEASES = 1_000_000
 TASKS = ("ingestion.check", "ingestion.plan", "ingestion.send")
+# What a person may say of how files are sent.
+SETTINGS = (
+    "name",
+    "start",
+    "check_first",
+    "credential",
+    "mends",
+    "insert_id_fields",
+    "batch_records",
+    "batch_bytes",
+    "concurrency",
+    "lanes",
+    "first_days",
+    "slice_days",
+    "most_refused_percent",
+)
+NO_UPLOAD = "One of the uploads is not here (any more)."
 
 
 def create_ingestion(
@@ -45,6 +64,7 @@ def create_ingestion(
     kind: str,
     files: Sequence[dict[str, Any]],
     origin: Ingestion | None = None,
+    instead_of: Ingestion | None = None,
     **settings: Any,
 ) -> tuple[Ingestion, Job]:
     """Take files for sending. Returns the ingestion and the job that does its first step.
@@ -53,7 +73,8 @@ def create_ingestion(
     "directory", "directory": name, "path": path}, {"place": "bucket", "bucket":
     SourceBucket, "path": key} or, for operators, {"place": "path", "path": path}. A path
     of directory or bucket that ends in "/" stands for all files below it.
-    settings: fields of Ingestion. Raises ValidationError and NotPermitted.
+    instead_of: one that was checked and is cancelled for this one.
+    settings: fields of Ingestion. Raises ValidationError, NotPermitted and Refused.
     """
     access.require(actor, project)
     settings = {key: value for key, value in settings.items() if value is not None}
@@ -75,13 +96,17 @@ def create_ingestion(
     if not ingestion.check_first:
         ingestion.state = State.SENDING
         ingestion.started_at = db_now()
+    # Without a file there is nothing that it could be called after.
+    exclude = [] if ingestion.name or found else ["name"]
     try:
-        ingestion.full_clean()
+        ingestion.full_clean(exclude=exclude)
     except ValidationError as error:
         problems = {**error.update_error_dict({}), **problems}
     if problems:
         raise ValidationError(problems)
     with transaction.atomic():
+        if instead_of is not None:
+            _give_way(instead_of, actor)
         ingestion.save()
         if uploads := [file.upload_id for file in found if file.upload_id]:
             take_uploads(project=project, ids=uploads)
@@ -95,6 +120,85 @@ def create_ingestion(
             actor,
         )
     return ingestion, job
+
+
+def _give_way(ingestion: Ingestion, actor: User | None) -> None:
+    if not move(ingestion, [State.READY], State.CANCELLED):
+        raise Refused(_words(ingestion, "replaced"), code="wrong_state")
+    record(actor=actor, verb="replaced", target=ingestion)
+
+
+def copy_ingestion(
+    *, ingestion: Ingestion, actor: User | None, **changes: Any
+) -> tuple[Ingestion, Job]:
+    """Check the same files anew, with other settings. One that was not sent gives way.
+
+    changes: fields of Ingestion; the others stay as they are.
+    """
+    access.require(actor, ingestion.project)
+    if ingestion.state not in (State.READY, *Ingestion.ENDED):
+        raise Refused(_words(ingestion, "copied"), code="wrong_state")
+    settings = {name: getattr(ingestion, name) for name in SETTINGS} | changes
+    return create_ingestion(
+        project=ingestion.project,
+        actor=actor,
+        kind=ingestion.kind,
+        files=[
+            place_of(file)
+            for file in ingestion.files.select_related("upload", "bucket")
+        ],
+        origin=ingestion.origin,
+        instead_of=ingestion if ingestion.state == State.READY else None,
+        **settings,
+    )
+
+
+def choose_files(
+    *, project: Project, chosen: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """What doors name by ids, as `create_ingestion` takes it. ValidationError of files.
+
+    chosen: each {"place": "upload", "upload": id}, {"place": "bucket", "bucket": id,
+    "path": key} or {"place": "directory", "directory": name, "path": path}.
+    """
+    problems: list[ValidationError] = []
+    ids = [_as_uuid(one.get("upload")) for one in chosen]
+    uploads = project.uploads.complete().in_bulk([key for key in ids if key])
+    known = project.source_buckets.in_bulk(
+        [one["bucket"] for one in chosen if 0 < (one.get("bucket") or 0) < 2**63]
+    )
+    found: list[dict[str, Any]] = []
+    for one in chosen:
+        place, path = one.get("place"), one.get("path") or ""
+        if place == "upload":
+            upload = uploads.get(_as_uuid(one.get("upload")))
+            if upload:
+                found.append({"place": place, "upload": upload})
+            else:
+                problems.append(ValidationError(NO_UPLOAD, code="unknown"))
+        elif place == "bucket" and one.get("bucket") in known:
+            bucket = known[one["bucket"]]
+            found.append({"place": place, "bucket": bucket, "path": path})
+        elif place == "bucket":
+            problems.append(ValidationError("There is no such bucket.", code="unknown"))
+        elif place == "directory":
+            directory = one.get("directory") or ""
+            found.append({"place": place, "directory": directory, "path": path})
+        else:
+            words = "The place of a file is upload, directory or bucket."
+            problems.append(ValidationError(words, code="place"))
+    if problems:
+        # Each of them once, however many files it is true of.
+        told = {problem.message: problem for problem in problems}
+        raise ValidationError({"files": list(told.values())[:20]})
+    return found
+
+
+def _as_uuid(value: object) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
 
 
 def _look_at(
@@ -177,7 +281,8 @@ def _everything_below(
             if bucket is not None:
                 listing = places.list_bucket(bucket, folder, after=after)
             else:
-                listing = places.list_directory(directory, folder, after=after)
+                at = folder.rstrip("/")
+                listing = places.list_directory(directory, at, after=after)
             for entry in listing.entries:
                 if entry.problem:
                     raise places.Unusable(f"{entry.name}: {entry.problem}")
@@ -395,10 +500,7 @@ def resend_rejected(
             "Its records may still be rejected: wait until it has ended, or pause it.",
             code="wrong_state",
         )
-    wanted = None
-    if groups is not None:
-        wanted = {(group.code, group.field, group.message) for group in groups}
-    path = spools.write_rejected(ingestion, wanted)
+    path = spools.write_rejected(ingestion, groups)
     if path is None:
         raise Refused("It has no rejected records of that kind.", code="nothing_found")
     return create_ingestion(

@@ -161,6 +161,7 @@ class Ingestion(Checked, models.Model):
             insert_id_fields=self.insert_id_fields,
             first_days=self.first_days,
             slice_days=self.slice_days,
+            most_refused_percent=self.most_refused_percent,
             has_token=bool(self.project.token),
             credential=self.credential,
         )
@@ -432,6 +433,7 @@ def totals(ingestion_ids: list[int]) -> dict[int, dict[str, int]]:
     rows = (
         Part.objects.filter(file__ingestion__in=ingestion_ids)
         .order_by()
-        .values_list("file__ingestion", *(Sum(name) for name in names))
+        .values_list("file__ingestion")
+        .annotate(**{f"all_{name}": Sum(name) for name in names})
     )
     return {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}

@@ -1,13 +1,23 @@
 """What pages, API and commands show of an ingestion, each in few queries."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Max, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import BigIntegerField, Case, F, QuerySet, Sum, When
+from django.db.models.functions import Coalesce, Greatest
 
-from .models import COUNTS, Ingestion, IngestionFile, Part
+from mixadmin.dataprep.findings import RULES
+
+from .models import (
+    COUNTS,
+    Ingestion,
+    IngestionFile,
+    Part,
+    UnsettledBatch,
+    totals,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,42 +45,136 @@ def counts(ingestion: Ingestion) -> dict[str, int]:
     `pending`, what is known from the check and was not read yet."""
     books = Part.objects.filter(file__ingestion=ingestion).counts()
     known = ingestion.report.get("records")
-    books["pending"] = max(0, known - books["read"]) if known is not None else 0
+    books["pending"] = _pending(ingestion, known, books["read"])
     return books
 
 
-def files_of(ingestion: Ingestion) -> list[dict[str, Any]]:
-    """Each file with its books and how far it is, in two queries."""
+def with_books(ingestions: Sequence[Any]) -> None:
+    """Give each its `books`, and its `share` (None where nothing goes on). Reports may
+    be deferred."""
+    keys = [one.pk for one in ingestions]
+    found = totals(keys)
+    how_far = shares(ingestions)
+    checked = dict(
+        Ingestion.objects.filter(pk__in=keys).values_list("pk", "report__records")
+    )
+    for one in ingestions:
+        sums = found.get(one.pk, {})
+        one.books = {name: sums.get(name) or 0 for name in COUNTS}
+        known = checked.get(one.pk)
+        one.books["pending"] = _pending(one, known, one.books["read"])
+        one.share = how_far.get(one.pk)
+
+
+def _pending(ingestion: Ingestion, known: Any, read: int) -> int:
+    """What the check has seen and was not read yet."""
+    if known is None or ingestion.is_ended:
+        return 0
+    return max(0, int(known) - read)
+
+
+def unknown_batches(ingestion: Ingestion) -> QuerySet[UnsettledBatch]:
+    """Those that a person must decide about."""
+    return UnsettledBatch.objects.filter(
+        part__file__ingestion=ingestion, state=UnsettledBatch.State.UNKNOWN
+    ).select_related("part__file", "decided_by")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a code of a rejected record means. mend: the slug of what can cure it."""
+
+    title: str
+    meaning: str
+    remedy: str
+    mend: str = ""
+
+
+MIXPANEL_SAYS = Words(
+    "Refused by Mixpanel",
+    "The record passed our own checks and Mixpanel did not take it.",
+    "Read Mixpanel's words, correct the records in their source, and send these again.",
+)
+
+
+def words_for(code: str) -> Words:
+    rule = RULES.get(code)
+    if rule is None:
+        return MIXPANEL_SAYS
+    return Words(rule.title, rule.meaning, rule.remedy, rule.mend)
+
+
+def with_file_books(ingestion: Ingestion, files: Sequence[Any]) -> None:
+    """Give each file its `books`, and `done`: stored bytes that are settled."""
+    keys = [file.pk for file in files]
     sums = {
         row[0]: row[1:]
-        for row in Part.objects.filter(file__ingestion=ingestion)
+        for row in Part.objects.filter(file__in=keys)
         .order_by()
-        .values_list("file", *(Coalesce(Sum(name), 0) for name in COUNTS))
+        .values_list("file")
+        .annotate(**{f"all_{name}": Sum(name) for name in COUNTS})
     }
-    done = _done(ingestion)
-    return [
-        {
-            "file": file,
-            "counts": dict(
-                zip(COUNTS, sums.get(file.pk, (0,) * len(COUNTS)), strict=True)
-            ),
-            "done": done.get(file.pk, 0),
-        }
-        for file in ingestion.files.select_related("upload", "bucket")
-    ]
+    done = _done(ingestion, keys)
+    nothing = (0,) * len(COUNTS)
+    for file in files:
+        file.books = dict(zip(COUNTS, sums.get(file.pk, nothing), strict=True))
+        is_done = file.state == IngestionFile.State.DONE
+        file.done = file.size if is_done else done.get(file.pk, 0)
 
 
-def _done(ingestion: Ingestion) -> dict[int, int]:
+def _done(ingestion: Ingestion, files: Sequence[int] | None = None) -> dict[int, int]:
     """{file: stored bytes that are settled in the current slice}."""
-    parts = Part.objects.filter(
-        file__ingestion=ingestion, slice=ingestion.slice, releases=False
+    parts = Part.objects.filter(file__ingestion=ingestion, slice=ingestion.slice)
+    if files is not None:
+        parts = parts.filter(file__in=files)
+    return _settled(parts, "file")
+
+
+def _settled(parts: Any, by: str) -> dict[int, int]:
+    """{column: stored bytes that are settled}, in one query."""
+    upto = Case(
+        When(done=True, then=Coalesce("end", "file__size")),
+        default=Greatest("stored", "start"),
+        output_field=BigIntegerField(),
     )
-    done: dict[int, int] = {}
-    rows = parts.values_list("file", "start", "stored", "done", "end", "file__size")
-    for file, start, stored, finished, end, size in rows:
-        upto = (size if end is None else end) if finished else max(stored, start)
-        done[file] = done.get(file, 0) + max(0, upto - start)
-    return done
+    rows = parts.filter(releases=False).order_by().values_list(by)
+    found: dict[int, int] = dict(rows.annotate(upto=Sum(upto - F("start"))))
+    return found
+
+
+def shares(ingestions: Sequence[Ingestion]) -> dict[int, float]:
+    """{ingestion: how far it is, 0 to 1} of those that go on, in two queries."""
+    keys = [one.pk for one in ingestions if one.state in Ingestion.GOING_ON]
+    if not keys:
+        return {}
+    sizes = {
+        row[0]: row[1:]
+        for row in IngestionFile.objects.filter(ingestion__in=keys)
+        .exclude(state=IngestionFile.State.FAILED)
+        .order_by()
+        .values_list("ingestion")
+        .annotate(size=Sum("size"), checked=Sum("checked_bytes"))
+    }
+    current = Part.objects.filter(
+        file__ingestion__in=keys, slice=F("file__ingestion__slice")
+    )
+    sent = _settled(current, "file__ingestion")
+    found = {}
+    for one in ingestions:
+        total, checked = sizes.get(one.pk, (0, 0))
+        is_checked = one.state == Ingestion.State.CHECKING
+        done = checked if is_checked else sent.get(one.pk, 0)
+        if one.pk in keys:
+            found[one.pk] = min(1.0, done / total) if total else 1.0
+    return found
+
+
+def figures(ingestion: Ingestion) -> dict[str, int]:
+    """Requests, bytes and records that Mixpanel counted otherwise than expected."""
+    names = ("requests", "sent_bytes", "unverified")
+    parts = Part.objects.filter(file__ingestion=ingestion)
+    sums = parts.aggregate(**{name: Sum(name) for name in names})
+    return {name: sums[name] or 0 for name in names}
 
 
 def progress(ingestion: Ingestion) -> Progress:
@@ -81,9 +185,7 @@ def progress(ingestion: Ingestion) -> Progress:
         return Progress(total, sizes["checked"] or 0, 0, 0, None)
     done = total if ingestion.is_ended else sum(_done(ingestion).values())
     rate, bytes_rate = _rate(ingestion)
-    sent = Part.objects.filter(file__ingestion=ingestion).aggregate(
-        read=Sum("read"), newest=Max("read")
-    )
+    sent = Part.objects.filter(file__ingestion=ingestion).aggregate(read=Sum("read"))
     left = None
     if rate and done and sent["read"]:
         left = (total - done) * (sent["read"] / done) / rate

@@ -1,5 +1,6 @@
 """What an ingestion may be asked for, beyond what single fields know."""
 
+import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ def check_ingestion(
     insert_id_fields: Any,
     first_days: int | None,
     slice_days: int | None,
+    most_refused_percent: float | None,
     has_token: bool,
     credential: str,
 ) -> Iterable[Finding]:
@@ -43,12 +45,16 @@ def check_ingestion(
             "Only events have a time by which they can be sent in slices.",
             "slices",
         )
+    percent = most_refused_percent
+    if isinstance(percent, float) and not math.isfinite(percent):
+        yield Finding("most_refused_percent", "Give 0 to 100 percent.", "out_of_range")
     if slice_days and not first_days:
         yield Finding(
             "first_days", "Say how many days the first slice has.", "required"
         )
     for name, days in (("first_days", first_days), ("slice_days", slice_days)):
-        if days is not None and not 1 <= days <= MOST_DAYS:
+        # What is no number was told off by its field.
+        if isinstance(days, int) and not 1 <= days <= MOST_DAYS:
             yield Finding(name, f"Give 1 to {MOST_DAYS} days.", "out_of_range")
 
 

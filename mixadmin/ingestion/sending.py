@@ -70,7 +70,6 @@ LONG_PAUSE = 10.0
 SLABS = 50
 EXAMPLES = 5
 MOST_GROUPS = 500
-OTHER = "Other messages"
 CHANGES = "The file is not the one that was chosen any more."
 
 
@@ -809,8 +808,8 @@ def _count_group(
     if same.update(count=F("count") + count):
         return
     if groups.count() >= MOST_GROUPS:
-        code, field, message = code, "", OTHER
-        if groups.filter(code=code, field="", message=OTHER).update(
+        code, field, message = code, "", spools.OTHER
+        if groups.filter(code=code, field="", message=spools.OTHER).update(
             count=F("count") + count
         ):
             return

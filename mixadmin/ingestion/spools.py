@@ -8,15 +8,17 @@ or is no longer wanted, changes nothing that anybody reads.
 import base64
 import os
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 from django.conf import settings
 
-from .models import Ingestion, Part, Spool
+from .models import Ingestion, Part, RejectedGroup, Spool
 
+# The message of the group of all that have no group of their own.
+OTHER = "Other messages"
 # A spreadsheet would run what begins like this.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -130,19 +132,36 @@ def entries(spools: Iterable[Spool]) -> Iterator[Entry]:
                 yield _decoder.decode(line)
 
 
-def rejected(ingestion: Ingestion) -> Iterator[Entry]:
-    """Every record of an ingestion that was rejected, part by part."""
+def rejected(
+    ingestion: Ingestion, groups: Sequence[RejectedGroup] | None = None
+) -> Iterator[Entry]:
+    """Every record of an ingestion that was rejected, or those of some groups, part by
+    part."""
     spools = Spool.objects.filter(ingestion=ingestion, kind=Spool.Kind.REJECTED)
     order = ("part__slice", "part__file_id", "part__ordinal", "pk")
-    yield from entries(spools.order_by(*order).iterator(chunk_size=200))
+    found = entries(spools.order_by(*order).iterator(chunk_size=200))
+    if groups is None:
+        yield from found
+        return
+    wanted = {_key(group) for group in groups}
+    # Those with a group of their own are not among the others.
+    known = {_key(group) for group in ingestion.rejected_groups.defer("examples")}
+    for one in found:
+        other = (one.code, "", OTHER)
+        if one.group in wanted or (other in wanted and one.group not in known):
+            yield one
+
+
+def _key(group: RejectedGroup) -> tuple[str, str, str]:
+    return group.code, group.field, group.message
 
 
 def write_rejected(
-    ingestion: Ingestion, wanted: set[tuple[str, str, str]] | None
+    ingestion: Ingestion, groups: Sequence[RejectedGroup] | None
 ) -> str | None:
     """Write rejected records out as a file that can be sent, and give its path.
 
-    wanted: (code, field, message) of the groups; None: all. None if there is none.
+    groups: whose records; None: all. The answer is None if there is none.
     """
     path = f"{ingestion.pk}/again-{uuid.uuid4()}.ndjson"
     place = folder() / path
@@ -150,9 +169,9 @@ def write_rejected(
     handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     count = 0
     with os.fdopen(handle, "wb") as file:
-        for one in rejected(ingestion):
+        for one in rejected(ingestion, groups):
             # Of what was cut there is not enough left to send.
-            if not one.cut and (wanted is None or one.group in wanted):
+            if not one.cut:
                 file.write(one.raw() + b"\n")
                 count += 1
         file.flush()

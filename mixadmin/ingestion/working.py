@@ -12,6 +12,7 @@ from mixadmin.dataprep.report import Report
 from mixadmin.jobs.models import Job
 from mixadmin.jobs.operations import Op
 from mixadmin.jobs.registry import Stopped, Turn, Work, job_task
+from mixadmin.mixpanel.errors import NotAuthenticated
 from mixadmin.projects import access
 from mixadmin.service_accounts.clients import note_refusal, usable_account
 
@@ -71,22 +72,27 @@ def plan_send(job: Job) -> Work:
             "refused": partial(note_refusal, account, region=ingestion.project.region),
             "credential_version": account.secret_version,
         }
-    else:
-        common = {"refused": partial(_refuse_token, ingestion)}
     return Work(
-        run=lambda turn: run_lane(turn, ingestion.pk),
+        run=lambda turn: (
+            run_lane(turn, ingestion.pk)
+            if uses_account
+            else _run_by_token(turn, ingestion)
+        ),
         follow=lambda state: job_ended(job, ingestion),
         **common,
     )
 
 
-def _refuse_token(ingestion: Ingestion) -> bool:
+def _run_by_token(turn: Turn, ingestion: Ingestion) -> bool:
     """A token that is refused stays so until somebody sets another one: no waiting."""
-    raise Refused(
-        f"Mixpanel refuses the project token of {ingestion.project.name}. Set the right "
-        "one in the project's settings, then try again.",
-        code="token_refused",
-    )
+    try:
+        return run_lane(turn, ingestion.pk)
+    except NotAuthenticated:
+        words = (
+            f"Mixpanel refuses the project token of {ingestion.project.name}. Set the "
+            "right one in the project's settings, then try again."
+        )
+    raise Refused(words, code="token_refused")
 
 
 # --- Checking -----------------------------------------------------------------------------

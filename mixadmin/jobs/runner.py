@@ -23,6 +23,7 @@ from django.db.models import F
 from mixadmin.common.clock import db_now
 from mixadmin.common.crypto import CannotDecrypt
 from mixadmin.common.errors import Refused, Wait
+from mixadmin.common.remedies import REMEDIES
 from mixadmin.mixpanel.errors import BadRequest, MixpanelError
 
 from . import limits, registry
@@ -204,7 +205,7 @@ def _run(job: Job, make_plan: Any) -> None:
         if job.state == State.RECONCILING:
             _decide(job, [], words)
         else:
-            _fail(job, None, "refused", words)
+            _fail(job, None, _kind_of(error), words)
         return
     except Wait as wait:
         _wait(job, wait)
@@ -315,9 +316,15 @@ def _work(job: Job, work: Work) -> None:
         _wait(job, Wait(Job.Wait.CREDENTIAL, str(error), None))
     except (Refused, ValidationError) as error:
         words = " ".join(getattr(error, "messages", [str(error)]))
-        _fail(job, work, "refused", words)
+        _fail(job, work, _kind_of(error), words)
     except MixpanelError as error:
         _pause(job, work, error)
+
+
+def _kind_of(error: Exception) -> str:
+    """What a refusal is called on the job: by its own code where that has a remedy."""
+    code = getattr(error, "code", "")
+    return code if isinstance(error, Refused) and code in REMEDIES else "refused"
 
 
 def _pause(job: Job, work: Work, error: MixpanelError) -> None:

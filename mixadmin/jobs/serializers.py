@@ -20,6 +20,7 @@ TARGETS = {
     "upload": "files.upload",
     "bucket": "files.sourcebucket",
     "lookup_table": "lookups.lookuptable",
+    "ingestion": "ingestion.ingestion",
 }
 
 

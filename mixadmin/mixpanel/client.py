@@ -8,7 +8,7 @@ from typing import Self
 import requests
 
 from .connectors import Connectors
-from .http import Basic, Http, Timeouts, check_id
+from .http import Basic, Exchange, Http, Secrets, Timeouts, check_id
 from .ingestion import Ingestion
 from .lookup_tables import LookupTables
 from .projects import Projects
@@ -70,6 +70,13 @@ class MixpanelClient:
     @request_id.setter
     def request_id(self, value: str) -> None:
         self._http.request_id = value
+
+    def record(self, secrets: Secrets) -> list[Exchange]:
+        """A list that every request from now on is noted in, without the credentials
+        and without these secrets."""
+        self._http.exchanges = []
+        self._http.never_shown = secrets
+        return self._http.exchanges
 
     def close(self) -> None:
         """Close the connections."""

@@ -18,7 +18,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from typing import IO, Any, TypeVar
 from urllib.parse import quote, urljoin
@@ -142,6 +142,23 @@ class Secrets(frozenset[str]):
         return f"Secrets({len(self)})"
 
 
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request as it went out and what came back, without any secret in it.
+
+    status: None while nothing came; then `error` says why.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: str
+    status: int | None = None
+    answer_headers: dict[str, str] = field(default_factory=dict)
+    answer: str = ""
+    error: str = ""
+
+
 class Answer:
     """A whole answer: ``status``, lower-case ``headers`` and ``body`` in bytes."""
 
@@ -247,6 +264,10 @@ class Http:
                 raise TypeError("the session must come from new_session()")
         self.region = region
         self.request_id = ""
+        # Filled with what goes over the wire while it is a list.
+        self.exchanges: list[Exchange] | None = None
+        # What stays out of them besides the credentials.
+        self.never_shown = Secrets()
         self._auth = auth
         self._timeouts = timeouts
         self._session = session
@@ -352,6 +373,15 @@ class Http:
         # Gives errors back instead of raising them, so that no exception and no
         # frame of a traceback leads to the request and its Authorization header.
         prepared = request.prepare()
+        outcome = self._sent(call, prepared, hidden)
+        if self.exchanges is not None:
+            secrets = Secrets(hidden | self.never_shown)
+            self.exchanges.append(_recorded(prepared, outcome, secrets))
+        return outcome
+
+    def _sent(
+        self, call: Call, prepared: requests.PreparedRequest, hidden: Secrets
+    ) -> Answer | MixpanelError:
         watchdog.start_over(call)
         response = None
         status, headers, body = 0, {}, bytearray()
@@ -417,6 +447,38 @@ class Http:
             return
         if origin(url) not in self._origins:
             raise ValueError("refusing to send to a host that is not Mixpanel's")
+
+
+def _recorded(
+    prepared: requests.PreparedRequest, outcome: Answer | MixpanelError, hidden: Secrets
+) -> Exchange:
+    raw: Any = prepared.body or b""
+    body = raw.getvalue() if isinstance(raw, io.BytesIO) else raw
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+    sent: dict[str, Any] = {
+        "method": prepared.method or "",
+        "url": shown(prepared.url or "", hidden),
+        "headers": _shown_headers(prepared.headers, hidden),
+        "body": shown(text, hidden, most=MAX_ERROR_BYTES),
+    }
+    if isinstance(outcome, MixpanelError):
+        words = shown(outcome.message, hidden)
+        return Exchange(**sent, status=outcome.status, error=words)
+    return Exchange(
+        **sent,
+        status=outcome.status,
+        answer_headers=_shown_headers(outcome.headers, hidden),
+        answer=shown(outcome.text(), hidden),
+    )
+
+
+def _shown_headers(headers: Mapping[str, Any], hidden: Secrets) -> dict[str, str]:
+    return {
+        name: "[removed]"
+        if name.lower() in ("authorization", "set-cookie")
+        else shown(str(value), hidden)
+        for name, value in headers.items()
+    }
 
 
 def join(base: str, *segments: object, slash: bool = False) -> str:
@@ -499,12 +561,17 @@ def parse_retry_after(value: str | None, now: float | None = None) -> float | No
         return None
 
 
-def shown(text: str, secrets: Iterable[str]) -> str:
+def shown(text: str, secrets: Iterable[str], *, most: int = MAX_SHOWN_BYTES) -> str:
     """Text from outside made fit to be shown: at most 8 KiB, no secret in it."""
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "[removed]")
     text = _CONTROLS.sub("", text).strip()
-    return text.encode("utf-8")[:MAX_SHOWN_BYTES].decode("utf-8", "ignore")
+    return text.encode("utf-8")[:most].decode("utf-8", "ignore")
+
+
+def spellings(secrets: Iterable[str]) -> Secrets:
+    """Secrets in all the ways in which they may be written, for `shown`."""
+    return Secrets(frozenset().union(*map(_ways_to_write, secrets)))
 
 
 def secret_values(value: object, name: str = "") -> set[str]:

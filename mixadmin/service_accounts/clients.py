@@ -52,7 +52,11 @@ def client_for_account(
 
 @contextmanager
 def sending_clients(
-    project: Project, count: int, *, with_token: bool = False
+    project: Project,
+    count: int,
+    *,
+    with_token: bool = False,
+    timeouts: Timeouts | None = None,
 ) -> Iterator[list[MixpanelClient]]:
     """Clients for as many requests at the same time, for records on their way.
 
@@ -64,6 +68,7 @@ def sending_clients(
     else:
         account = usable_account(project)
         username, secret = account.username, account.secret.reveal()
+    timeouts = timeouts or Timeouts(TIMES.connect, TIMES.read_batch, TIMES.batch)
     with ExitStack() as stack:
         yield [
             stack.enter_context(
@@ -72,7 +77,7 @@ def sending_clients(
                     username,
                     secret,
                     project_id=project.mixpanel_id,
-                    timeouts=Timeouts(TIMES.connect, TIMES.read_batch, TIMES.batch),
+                    timeouts=timeouts,
                     app_url=settings.MIXPANEL_APP_URL,
                     ingestion_url=settings.MIXPANEL_INGESTION_URL,
                 )

@@ -38,6 +38,8 @@ def rows(project, owner, sandbox, s3, settings, tmp_path):
     settings.INGEST_DIRECTORIES = {"drop": str(tmp_path)}
     table = make.make_lookup_table(project=project)
     version = make.make_lookup_version(table=table)
+    upload = make.make_upload(project=project)
+    ingestion = make.make_ingestion(project=project, upload=upload, state="gated")
     return {
         "project_id": project.pk,
         "account_id": project.service_account_id,
@@ -52,7 +54,9 @@ def rows(project, owner, sandbox, s3, settings, tmp_path):
         "id": make.make_job(project=project).pk,
         "token_key": token.token_key,
         "username": "viewer",
-        "upload": make.make_upload(project=project).pk,
+        "upload": upload.pk,
+        "ingestion_id": ingestion.pk,
+        "batch_id": make.make_unsettled_batch(ingestion=ingestion).pk,
         "bucket_id": make.make_bucket(project=project).pk,
         "name": "drop",
         "remote_import_id": make.make_remote_object(project=project).pk,

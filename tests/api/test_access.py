@@ -14,6 +14,7 @@ OF_NOBODY = {
     "token_create",
     "warehouse_catalogue_retrieve",
     "connector_catalogue_retrieve",
+    "ingestion_catalogue_retrieve",
 }
 # Reads that ask Mixpanel with the account's own rights, so only who may change it may.
 # What is on the server's disk and in buckets is for those who may send it.

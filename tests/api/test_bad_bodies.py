@@ -26,6 +26,12 @@ WITHOUT_FIELDS = {
     "warehouse_import_forget",
     "connector_forget",
     "upload_destroy",
+    "ingestion_start",
+    "ingestion_pause",
+    "ingestion_resume",
+    "ingestion_cancel",
+    "ingestion_retry",
+    "ingestion_pass_gate",
     "bucket_verify",
     "lookup_version_send",
 }

@@ -40,6 +40,17 @@ KINDS = [
     "file_not_permitted",
     "file_unreachable",
     "file_unusable",
+    "file.cut",
+    "file.broken",
+    "file.bomb",
+    "file.expands_too_much",
+    "file.too_short",
+    # Of ingestions.
+    "files_failed",
+    "books",
+    "nothing_imported",
+    "token_refused",
+    "no_token",
 ]
 
 

@@ -15,13 +15,14 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from mixadmin.common.remedies import explain, explain_run_failure
+from mixadmin.common.rules import shown
 
 register = template.Library()
 
 # How the states of jobs, runs, rows and credentials look. One that is not named here
 # looks unknown, never good.
 TONES = {
-    "good": ("succeeded", "active", "works", "ok", "current"),
+    "good": ("succeeded", "active", "works", "ok", "current", "done"),
     "bad": (
         "failed",
         "dead",
@@ -40,6 +41,7 @@ TONES = {
         "cannot_reach",
         "waiting",
         "ready",
+        "gated",
         "warn",
     ),
     "busy": (
@@ -55,7 +57,16 @@ TONES = {
         "deleting",
         "checking",
     ),
-    "idle": ("", "new", "paused", "cancelled", "deleted", "stopped", "replaced"),
+    "idle": (
+        "",
+        "new",
+        "checked",
+        "paused",
+        "cancelled",
+        "deleted",
+        "stopped",
+        "replaced",
+    ),
 }
 TONE_OF = {state: tone for tone, states in TONES.items() for state in states}
 
@@ -120,6 +131,12 @@ def is_nested(value: Any) -> bool:
 def readable(value: Any) -> str:
     """A value from outside as text. Broken characters are shown as escapes."""
     return str(value).encode(errors="backslashreplace").decode()
+
+
+@register.filter
+def printable(value: Any, limit: int = 300) -> str:
+    """Text out of somebody's file: cut, on one line, odd characters as escapes."""
+    return shown(value, limit)
 
 
 @register.filter
