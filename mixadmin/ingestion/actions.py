@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -148,6 +148,7 @@ def copy_ingestion(
             for file in ingestion.files.select_related("upload", "bucket")
         ],
         origin=ingestion.origin,
+        resent_groups=ingestion.resent_groups,
         instead_of=ingestion if ingestion.state == State.READY else None,
         **settings,
     )
@@ -243,6 +244,10 @@ def _expanded(project: Project, chosen: dict[str, Any]) -> list[IngestionFile]:
     for owned in (upload, bucket):
         # Another tenant's file does not exist; the doors look it up in the project.
         assert owned is None or owned.project_id == project.pk
+    if place == IngestionFile.Place.REJECTED:
+        # A job writes it when it is first opened: that may be a lot of work.
+        path = f"again/{uuid4()}.ndjson"
+        return [IngestionFile(name="Rejected records", place=place, path=path, size=0)]
     where: dict[str, Any] = {"place": place, "upload": upload, "bucket": bucket}
     if place in ("directory", "bucket") and (not path or path.endswith("/")):
         return [
@@ -500,16 +505,17 @@ def resend_rejected(
             "Its records may still be rejected: wait until it has ended, or pause it.",
             code="wrong_state",
         )
-    path = spools.write_rejected(ingestion, groups)
-    if path is None:
+    chosen = ingestion.rejected_groups.all() if groups is None else groups
+    if all(group.code == spools.CUT for group in chosen):
         raise Refused("It has no rejected records of that kind.", code="nothing_found")
     return create_ingestion(
         project=ingestion.project,
         actor=actor,
         name=settings.pop("name", "") or f"Rejected records of {ingestion.name}"[:200],
         kind=ingestion.kind,
-        files=[{"place": "rejected", "path": path}],
+        files=[{"place": "rejected"}],
         origin=ingestion,
+        resent_groups=None if groups is None else [group.pk for group in groups],
         **settings,
     )
 

@@ -126,6 +126,8 @@ class Ingestion(Checked, models.Model):
     origin = models.ForeignKey(
         "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="resends"
     )
+    # The ids of the groups that it sends again; null: all.
+    resent_groups = models.JSONField(null=True, blank=True, editable=False)
     error_kind = models.CharField(max_length=40, blank=True, editable=False)
     error_message = models.TextField(blank=True, editable=False)
     created_by = models.ForeignKey(

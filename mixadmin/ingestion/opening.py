@@ -12,11 +12,12 @@ from mixadmin.common.errors import Wait
 from mixadmin.dataprep import reading
 from mixadmin.dataprep.compression import Stream, Unreadable, open_stream
 from mixadmin.files import places
-from mixadmin.files.errors import Changed, PlaceError, Transient
+from mixadmin.files.errors import Changed, Missing, PlaceError, Transient
 from mixadmin.jobs.models import Job
 from mixadmin.jobs.registry import Turn
 from mixadmin.jobs.runner import backoff
 
+from . import spools
 from .models import IngestionFile
 
 
@@ -91,6 +92,8 @@ def opened(
     plain = packed or file.compression in ("", IngestionFile.Compression.NONE)
     try:
         if not file.tag:
+            if file.place == IngestionFile.Place.REJECTED:
+                _write_rejected(file, turn)
             found = places.look(**place_of(file))
             file.size, file.tag = found.size, found.tag
             file.save(update_fields=["size", "tag"])
@@ -114,6 +117,17 @@ def opened(
         raise FileFailed(error.kind, error.message) from None
     except Unreadable as broken:
         raise FileFailed(broken.code, broken.message) from None
+
+
+def _write_rejected(file: IngestionFile, turn: Turn | None) -> None:
+    origin, chosen = file.ingestion.origin, file.ingestion.resent_groups
+    if origin is None:
+        raise FileFailed(Missing.kind, "The ingestion that rejected them is gone.")
+    groups = None
+    if chosen is not None:
+        groups = list(origin.rejected_groups.filter(pk__in=chosen))
+    heard = turn.heard if turn else lambda: None
+    spools.write_rejected(file.path, origin, groups, heard)
 
 
 def seed_of(file: IngestionFile, turn: Turn | None) -> bytes:

@@ -7,8 +7,8 @@ or is no longer wanted, changes nothing that anybody reads.
 
 import base64
 import os
-import uuid
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +19,8 @@ from .models import Ingestion, Part, RejectedGroup, Spool
 
 # The message of the group of all that have no group of their own.
 OTHER = "Other messages"
+# Of these only the beginning is kept.
+CUT = "record.too_large"
 # A spreadsheet would run what begins like this.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -157,29 +159,27 @@ def _key(group: RejectedGroup) -> tuple[str, str, str]:
 
 
 def write_rejected(
-    ingestion: Ingestion, groups: Sequence[RejectedGroup] | None
-) -> str | None:
-    """Write rejected records out as a file that can be sent, and give its path.
+    path: str,
+    ingestion: Ingestion,
+    groups: Sequence[RejectedGroup] | None,
+    heard: Callable[[], None],
+) -> None:
+    """Write rejected records out as a file that can be sent, all of it or nothing.
 
-    groups: whose records; None: all. The answer is None if there is none.
+    groups: whose records; None: all. heard: called now and then.
     """
-    path = f"{ingestion.pk}/again-{uuid.uuid4()}.ndjson"
     place = folder() / path
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    count = 0
+    handle, draft = tempfile.mkstemp(dir=place.parent, prefix="again-")
     with os.fdopen(handle, "wb") as file:
         for one in rejected(ingestion, groups):
             # Of what was cut there is not enough left to send.
             if not one.cut:
                 file.write(one.raw() + b"\n")
-                count += 1
+            heard()
         file.flush()
         os.fsync(file.fileno())
-    if count:
-        return path
-    place.unlink()
-    return None
+    os.replace(draft, place)
 
 
 def as_ndjson(found: Iterable[Entry]) -> Iterator[bytes]:

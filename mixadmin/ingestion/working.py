@@ -126,7 +126,7 @@ def check_files(turn: Turn, ingestion_id: int) -> bool:
 def _check_file(
     turn: Turn, ingestion: Ingestion, file: IngestionFile, report: Report
 ) -> None:
-    _find_compression(file)
+    _find_compression(file, turn)
     with opened(file, turn=turn) as source:
         judge = judge_of(ingestion, file, turn, unsliced=True)
         try:
@@ -199,7 +199,7 @@ def make_parts(turn: Turn, ingestion_id: int) -> bool:
 
 def _cut(turn: Turn, ingestion: Ingestion, file: IngestionFile) -> None:
     """Make the parts of a file for the current slice."""
-    _find_compression(file)
+    _find_compression(file, turn)
     cuts: list[tuple[int, int | None, int]]
     earlier = list(Part.objects.filter(file=file, slice=0, releases=False))
     if earlier and ingestion.slice:
@@ -235,12 +235,12 @@ def _cut(turn: Turn, ingestion: Ingestion, file: IngestionFile) -> None:
         )
 
 
-def _find_compression(file: IngestionFile) -> None:
+def _find_compression(file: IngestionFile, turn: Turn) -> None:
     """By what the file begins with, whatever it is called."""
     if file.compression:
         return
     file.compression = IngestionFile.Compression.NONE
-    with opened(file, turn=None) as source:
+    with opened(file, turn=turn) as source:
         head = source.stream.read(16)
     file.compression = sniff(head, file.name)
     IngestionFile.objects.filter(pk=file.pk).update(compression=file.compression)

@@ -327,6 +327,9 @@ def test_rejected_records_are_mended_and_sent_alone(file, ingest, sandbox, owner
     assert books(again) == {"read": 2, "imported": 2}
     assert "id-00000007" in stored_ids(sandbox)
     assert len(stored_ids(sandbox)) == 29
+    copy, _ = actions.copy_ingestion(ingestion=again, actor=owner)
+    run_due_jobs(hurry=True)
+    assert books(copy) == {"read": 2, "imported": 2}
 
 
 # --- Times --------------------------------------------------------------------------------
