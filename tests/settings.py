@@ -10,7 +10,10 @@ atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ.setdefault("DEBUG", "1")
 os.environ.setdefault("SECRET_KEY", "k" * 60)
 os.environ.setdefault("ENCRYPTION_KEYS", "tj1GDFBqfo3RyqtmWmtTRGOxcwkU5opS6h5OvdgGQPM=")
-os.environ.setdefault("MIXADMIN_DATA_DIR", _folder)
+# Each process that runs tests has files of its own; those that a test starts share them.
+_worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+if os.environ.get("MIXADMIN_TESTS_OF") != _worker:
+    os.environ |= {"MIXADMIN_TESTS_OF": _worker, "MIXADMIN_DATA_DIR": _folder}
 # An existing, empty one: the tests serve files from where they are.
 os.environ.setdefault("STATIC_ROOT", _folder)
 os.environ.setdefault("MIXADMIN_TIME_SCALE", "0.01")

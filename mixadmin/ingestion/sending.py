@@ -70,7 +70,6 @@ LONG_PAUSE = 10.0
 SLABS = 50
 EXAMPLES = 5
 MOST_GROUPS = 500
-CHANGES = "The file is not the one that was chosen any more."
 
 
 class Window:

@@ -22,8 +22,6 @@ from mixadmin.sandbox.control import Control
 ROOT = Path(__file__).resolve().parents[2]
 MIXPANEL_ID = 3_000_001
 ACCOUNT = ("ops.1a2b3c.mp-service-account", "s3cret-of-the-tests-0123456789abcd")
-# Requests that must be answered between two kills: who gets nowhere is given up.
-CALLS_BETWEEN = 2
 
 
 def main():
@@ -108,6 +106,9 @@ def send(folder, events, options):
     command += ["--rejected", str(folder / "rejected.ndjson")]
     with (folder / "told.json").open("w") as told:
         process = subprocess.Popen(command, cwd=ROOT, stdout=told)
+    # Spread over the file: a sender that is killed before it gets anywhere, again and
+    # again, is given up.
+    between = options.events // (options.kills + 2)
     kills, seen = 0, 0
     while process.poll() is None:
         time.sleep(0.02)
@@ -115,7 +116,7 @@ def send(folder, events, options):
             continue
         calls = stored(folder)
         hands = children(process.pid)
-        if hands and calls >= seen + CALLS_BETWEEN * 2000:
+        if hands and calls >= seen + between:
             os.kill(hands[kills % len(hands)], signal.SIGKILL)
             kills, seen = kills + 1, calls
     assert process.returncode in (0, 1), process.returncode
