@@ -127,6 +127,24 @@ def test_every_page_still_answers_after_odd_names_were_saved(
     odd = "<img src=x onerror=alert(1)> {{ 7|add:7 }} ‮ 🦄"
     make.make_import(project=project, pk=1, name=odd, raw={"x": odd})
     make.make_connector(project=project, pk=1, label=odd, failure_message=odd)
+    ingestion = make.make_ingestion(
+        project=project,
+        pk=1,
+        name=odd,
+        state="needs_decision",
+        upload=make.make_upload(project=project),
+        error_kind="files_failed",
+        error_message=odd,
+    )
+    ingestion.files.update(name=odd, path=odd, error_kind=odd[:40], error_message=odd)
+    make.make_unsettled_batch(ingestion=ingestion, error_message=odd)
+    make.make_rejected_group(
+        ingestion=ingestion,
+        code=odd[:60],
+        field=odd,
+        message=odd,
+        examples=[{"file": odd, "line": 1, "record": odd}],
+    )
     make.make_bucket(project=project, pk=1, name=odd, verification_detail=odd)
     s3.put_object(Bucket="acme", Key="odd", Body=b"x")
     s3.put_object(Bucket="acme", Key=odd, Body=b"x")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mixadmin.dataprep.findings import ALTERED, DROPPED, REFUSED, RISKY
+from mixadmin.dataprep.findings import ALTERED, DROPPED, REFUSED, RISKY, RULES
 from mixadmin.dataprep.mending import MENDS
 
 from .actions import SETTINGS
@@ -94,6 +94,17 @@ def preview(report: Mapping[str, Any]) -> dict[str, Any]:
         "width": WIDTH,
         "height": HEIGHT,
     }
+
+
+def noted(notes: Mapping[str, int]) -> list[tuple[str, int]]:
+    """(in words, records) of what was put right, altered or risky, most first."""
+    found = []
+    for code, count in sorted(notes.items(), key=lambda one: -one[1]):
+        mend = MENDS.get(code.removeprefix("mended."))
+        rule = RULES.get(code)
+        label = f"Put right: {mend.label.lower()}" if mend else code
+        found.append((rule.title if rule else label, count))
+    return found
 
 
 def bars(counts: list[Any]) -> list[Bar]:

@@ -1,6 +1,7 @@
 """What pages, API and commands show of an ingestion, each in few queries."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -175,6 +176,15 @@ def figures(ingestion: Ingestion) -> dict[str, int]:
     parts = Part.objects.filter(file__ingestion=ingestion)
     sums = parts.aggregate(**{name: Sum(name) for name in names})
     return {name: sums[name] or 0 for name in names}
+
+
+def notes(ingestion: Ingestion) -> Counter[str]:
+    """{finding, or "mended." and a mend: records} of what was sent."""
+    found: Counter[str] = Counter()
+    parts = Part.objects.filter(file__ingestion=ingestion).exclude(notes={})
+    for told in parts.values_list("notes", flat=True).iterator():
+        found.update(told)
+    return found
 
 
 def progress(ingestion: Ingestion) -> Progress:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
+from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -230,6 +230,7 @@ def ingestion_detail(request: Request, project_id: int, pk: int) -> HttpResponse
         return part(request, "ingestion/_status.html", context, ingestion.state)
     target = {"target_type": ingestion._meta.label_lower, "target_id": str(pk)}
     context |= {
+        "noted": previews.noted(queries.notes(ingestion)),
         "preview": previews.preview(ingestion.report) if ingestion.report else None,
         "resends": ingestion.resends.all()[:20],
         "configuration": previews.configuration(ingestion),
@@ -359,10 +360,14 @@ def rejected(request: Request, project_id: int, pk: int) -> HttpResponse:
 
 @page
 def rejected_download(request: Request, project_id: int, pk: int) -> Any:
+    """Also posted to, by the form of the page before: its CSRF token belongs into no URL."""
     ingestion = _ingestion(request.user, project_id, pk)
-    form = choice(request, "form", FORMS) or "ndjson"
+    asked = request.POST if request.method == "POST" else request.GET
+    form = asked.get("form", "ndjson")
+    if form not in FORMS:
+        raise BadRequest("Choose ndjson or csv.")
     try:
-        groups = chosen_groups(ingestion, request.GET.getlist("groups"))
+        groups = chosen_groups(ingestion, asked.getlist("groups"))
     except ValidationError as error:
         raise Http404(" ".join(error.messages)) from None
     answer: HttpResponseBase = rejected_file(ingestion, groups, form)

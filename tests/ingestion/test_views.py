@@ -212,6 +212,9 @@ def test_the_same_files_are_checked_again_with_a_mend(file, create, page, sandbo
     copy = Ingestion.objects.exclude(pk=ingestion.pk).get()
     assert (ingestion.state, copy.state) == (State.CANCELLED, State.SUCCEEDED)
     assert books(copy) == {"read": 1, "imported": 1}
+    assert "Put right: convert times to seconds 1 record" in words(
+        page.get(url("detail", copy))
+    )
 
 
 def test_one_that_was_started_meanwhile_does_not_give_way(file, create, page):
@@ -375,6 +378,10 @@ def test_rejected_records_are_downloaded_whole_or_by_group(rejected, page):
     group = RejectedGroup.objects.get(ingestion=rejected, code="record.not_json")
     [line] = download(page, rejected, groups=group.pk).splitlines()
     assert json.loads(line)["text"] == "=1+1"
+    asked = {"groups": [group.pk], "form": "ndjson", "csrfmiddlewaretoken": "x"}
+    posted = page.post(url("download", rejected), asked)
+    assert b"".join(posted.streaming_content) == line + b"\n"
+    assert page.get(url("download", rejected), {"form": "xls"}).status_code == 400
     table = download(page, rejected, form="csv").decode()
     assert table.splitlines()[0] == '"file","line","code","field","message","record"'
     assert '"\'=1+1"' in table
