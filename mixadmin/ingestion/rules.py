@@ -68,13 +68,6 @@ def _check_mends(mends: Any, insert_id_fields: Any) -> Iterable[Finding]:
         yield Finding("mends", f"There is no mend {unknown[0][:60]!r}. Known: {known}.")
     if not _is_list_of_text(insert_id_fields):
         yield Finding("insert_id_fields", "Give a list of names of properties.")
-    elif DERIVE in mends and not insert_id_fields:
-        yield Finding(
-            "insert_id_fields",
-            "Name the properties that tell two events apart; the new $insert_id is a "
-            "hash of them.",
-            "required",
-        )
     elif insert_id_fields and DERIVE not in mends:
         yield Finding(
             "insert_id_fields", f"This is used only with the mend {DERIVE}.", "unused"

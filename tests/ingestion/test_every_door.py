@@ -19,7 +19,6 @@ BAD = {
     "profiles without a token": ({"kind": "people"}, "kind"),
     "a token that is not there": ({"credential": "token"}, "credential"),
     "a name of 300 characters": ({"name": "n" * 300}, "name"),
-    "derived from nothing": ({"mends": ["insert_id.derive"]}, "insert_id_fields"),
     "fields for nothing": ({"insert_id_fields": ["order"]}, "insert_id_fields"),
     "a slice without the first": ({"slice_days": 7}, "first_days"),
     "no days": ({"first_days": 0}, "first_days"),

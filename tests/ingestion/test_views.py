@@ -156,7 +156,6 @@ def test_an_object_of_a_bucket_is_sent(post_new, project, s3, page, sandbox):
         ({"kind": "people"}, "Profiles are sent with the project token"),
         ({"credential": "token"}, "This project has no project token"),
         ({"mends": "magic"}, "There is no mend 'magic'"),
-        ({"mends": "insert_id.derive"}, "Name the properties that tell two events"),
         ({"insert_id_fields": "order"}, "This is used only with the mend"),
         ({"slice_days": "7"}, "Say how many days the first slice has."),
         ({"first_days": "abc"}, "must be an integer"),
