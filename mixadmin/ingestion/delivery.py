@@ -62,9 +62,10 @@ class Flight:
 
         more: bytes that each line gets when it is sent.
         """
-        sizes = [len(line) + 1 + more for line in self.judged.good]
-        if sum(sizes) <= most:
+        good = self.judged.good
+        if size_of(good) + more * len(good) <= most:
             return
+        sizes = [len(line) + 1 + more for line in good]
         pieces: list[Piece] = []
         size = most
         for index, length in enumerate(sizes):
@@ -103,13 +104,18 @@ class Outcome:
     refused_whole: str = ""
 
 
+def size_of(lines: list[bytes]) -> int:
+    """Bytes of lines with their ends."""
+    return sum(map(len, lines)) + len(lines)
+
+
 def deliver(flight: Flight, client: MixpanelClient, send: Send) -> Flight:
     """Send what is left of a flight. Raises MixpanelError and can then be called again:
     what was settled before stays settled."""
     while flight.left:
         piece = flight.left[-1]
         lines = flight.lines(piece)
-        size = sum(map(len, lines)) + len(lines)
+        size = size_of(lines)
         try:
             outcome = send(client, lines)
         except TooLarge:

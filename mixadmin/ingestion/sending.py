@@ -326,7 +326,7 @@ class Lane:
             self._air.append(air)
             self._pump(self._has_room)
             return
-        self._spend(len(judged.good), sum(map(len, judged.good)))
+        self._spend(len(judged.good), delivery.size_of(judged.good))
         self._pump(self._has_room)
         self._air.append(air)
         self._busy.update(judged.keys)
@@ -499,7 +499,7 @@ class Lane:
         part's position is just before them while nobody knows."""
         self._drain()
         flight, judged = air.flight, air.flight.judged
-        self._spend(len(judged.good), sum(map(len, judged.good)))
+        self._spend(len(judged.good), delivery.size_of(judged.good))
         chunk = flight.chunk
         batch = UnsettledBatch(
             part=self.part,

@@ -42,7 +42,13 @@ from .errors import (
 )
 from .reading import Json, Mismatch, describe
 from .regions import Region, is_upload_place, origin
-from .watchdog import Call, DeadlinePassed, WatchedAdapter, watchdog
+from .watchdog import (
+    PIECE_BYTES,
+    Call,
+    DeadlinePassed,
+    WatchedAdapter,
+    watchdog,
+)
 
 T = TypeVar("T")
 E = TypeVar("E", bound=MixpanelError)
@@ -52,7 +58,6 @@ MAX_ERROR_BYTES = 64 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 MAX_SHOWN_BYTES = 8 * 1024
 MAX_REDIRECTS = 3
-PIECE_BYTES = 16 * 1024
 MAX_DEPTH = 64
 
 USER_AGENT = "mixadmin/0.1"

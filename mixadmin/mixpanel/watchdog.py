@@ -21,6 +21,9 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+# A body goes out in pieces of this size, and a timeout holds for each of them.
+PIECE_BYTES = 128 * 1024
+
 
 class DeadlinePassed(OSError):
     """The total time of a call was over before anything was sent."""
@@ -147,7 +150,7 @@ class WatchedAdapter(HTTPAdapter):
     """An adapter whose connections tell the watchdog when they send."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, blocksize=PIECE_BYTES, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {
             "http": _HTTPPool,
             "https": _HTTPSPool,

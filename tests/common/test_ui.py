@@ -8,6 +8,7 @@ from django.test import RequestFactory
 
 from mixadmin.common.states import Presence, RunState
 from mixadmin.common.templatetags.ui import TONE_OF, lasting
+from mixadmin.ingestion.models import Ingestion, IngestionFile
 from mixadmin.jobs.models import Job
 from mixadmin.lookups.models import LookupVersion
 from mixadmin.projects.models import Project
@@ -29,6 +30,8 @@ def shown(template, **context):
         Project.Verification,
         ServiceAccount.Verification,
         LookupVersion.State,
+        Ingestion.State,
+        IngestionFile.State,
     ],
 )
 def test_every_state_has_its_look(states):

@@ -79,6 +79,21 @@ def test_an_object_is_looked_at_and_read(cloud, row, small_ranges):
         assert read_all(row, "in/a.json", found, start) == BODY[start:]
 
 
+def test_reading_leaves_no_thread_behind_that_asks_for_more(cloud, row, monkeypatch):
+    cloud.put("in/a.json", BODY)
+    begun, start = [], threading.Thread.start
+
+    def noted(self):
+        begun.append(self.name)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", noted)
+    found = places.look("bucket", bucket=row, path="in/a.json")
+    assert read_all(row, "in/a.json", found) == BODY
+    places.list_bucket(row, "in/")
+    assert not [name for name in begun if "_fetch_background" in name]
+
+
 def test_a_read_of_some_bytes_gets_just_those(cloud, row, small_ranges):
     cloud.put("a", BODY)
     found = places.look("bucket", bucket=row, path="a")

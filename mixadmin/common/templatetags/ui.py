@@ -22,7 +22,7 @@ register = template.Library()
 # How the states of jobs, runs, rows and credentials look. One that is not named here
 # looks unknown, never good.
 TONES = {
-    "good": ("succeeded", "active", "works", "ok", "current", "done"),
+    "good": ("succeeded", "active", "works", "ok", "current"),
     "bad": (
         "failed",
         "dead",
@@ -61,6 +61,8 @@ TONES = {
         "",
         "new",
         "checked",
+        # A file that was read to its end may hold records that were refused.
+        "done",
         "paused",
         "cancelled",
         "deleted",

@@ -46,6 +46,9 @@ class Command(BaseCommand):
         "any time; --resume goes on where it was."
     )
 
+    # They load every page of the product, which takes as long as many records.
+    requires_system_checks: list[str] = []
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", type=int, help="Mixpanel's project id")
         parser.add_argument("file", nargs="*", help="NDJSON, plain, gzip or zstd")
