@@ -18,7 +18,7 @@ import msgspec
 from . import events, findings
 from .judging import Chunk, Judged
 from .mending import MENDS, seconds_of_anything
-from .parsing import json_text, parse, readable
+from .parsing import json_text, parse, readable, storable
 from .profiles import OPERATIONS
 from .reserved import KNOWN_NAMES
 
@@ -286,7 +286,7 @@ class Report:
         told = [self._finding(code, tally) for code, tally in self._all_tallies()]
         order = findings.SEVERITIES
         told.sort(key=lambda one: (order.index(one["severity"]), -one["records"]))
-        return {
+        report = {
             "kind": self.kind,
             "destination": self.destination,
             "files": self.files,
@@ -321,6 +321,8 @@ class Report:
             },
             "operations": dict(self._operations.most_common()),
         }
+        kept: dict[str, Any] = storable(report)
+        return kept
 
     def verdict(self) -> str:
         """The report in one sentence."""

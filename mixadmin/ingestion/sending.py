@@ -27,7 +27,7 @@ from mixadmin.common.errors import Wait
 from mixadmin.dataprep import reading
 from mixadmin.dataprep.compression import Stream, Unreadable
 from mixadmin.dataprep.judging import Chunk, Judge, Judged
-from mixadmin.dataprep.parsing import readable
+from mixadmin.dataprep.parsing import readable, storable
 from mixadmin.dataprep.rules import judge_for
 from mixadmin.jobs import limits
 from mixadmin.jobs.models import Job
@@ -754,7 +754,7 @@ class Lane:
             key = (problem.code, field[:255], message)
             count, examples = self._groups.get(key, (0, []))
             if len(examples) < EXAMPLES:
-                text = readable(line[:2000].decode("utf-8", "replace"))
+                text = storable(line[:2000].decode("utf-8", "replace"))
                 examples = [*examples, {"file": name, "line": number, "record": text}]
             self._groups[key] = (count + 1, examples)
         held = flight.judged

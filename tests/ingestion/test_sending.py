@@ -246,6 +246,22 @@ def test_a_record_that_was_cut_is_told_and_not_sent_again(file, ingest, sandbox,
         actions.resend_rejected(ingestion=first, actor=owner)
 
 
+def test_what_no_database_can_keep_is_told_all_the_same(file, ingest, sandbox):
+    records = [
+        b"\x00\x00 not json \x00",
+        b'{"event":"a\\u0000b","properties":{"time":"x\\u0000"}}',
+        b'{"event":"n","properties":{"t\\u0000\\ud800":{"a":{"b":{"c":{"d":1}}}}}}',
+        b'{"event":"\\ud800","properties":{}}',
+        event(1, **{"na\0me": "va\0lue"}),
+    ]
+    done = ingest(file(records), check_first=True)
+    assert done.report["records"] == 5
+    assert books(done) == {"read": 5, "imported": 1, "invalid": 4}
+    groups = RejectedGroup.objects.filter(ingestion=done)
+    assert "\0" not in str(list(groups.values())) + str(done.report)
+    assert [entry.line for entry in spools.rejected(done)] == [1, 2, 3, 4]
+
+
 def test_a_broken_gzip_gives_what_is_before_the_break(file, ingest, sandbox):
     whole = file([event(n) for n in range(3000)], "whole.gz", packed=True)
     data = whole.read_bytes()
