@@ -464,6 +464,8 @@ def decide_batch(
     access.require(actor, ingestion.project)
     if choice not in ("arrived", "again"):
         raise Refused("Choose arrived or again.", code="unknown_choice")
+    if choice == "again" and ingestion.is_ended:
+        raise Refused(_words(ingestion, "gone on with"), code="wrong_state")
     unknown = UnsettledBatch.objects.filter(
         pk=batch.pk, state=UnsettledBatch.State.UNKNOWN
     )
@@ -564,7 +566,8 @@ def go_on_after_slice(ingestion_id: int) -> None:
     if open_parts.exists():
         return
     with transaction.atomic():
-        if _release_held(ingestion):
+        # Another lane may have made parts for what was held a moment ago: look again.
+        if _release_held(ingestion) or open_parts.exists():
             return
         last = ingestion.slice + 1 >= len(ingestion.slices)
         batches = UnsettledBatch.objects.filter(part__file__ingestion=ingestion)
