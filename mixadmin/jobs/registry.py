@@ -123,8 +123,9 @@ TICKS: list[Callable[[], None]] = []
 
 
 def task(name: str) -> Task | None:
-    """The task of that name, or None. Loads the `tasks` module of every app first."""
-    autodiscover_modules("tasks")
+    """The task of that name, or None. Loads the `tasks` module of every app if need be."""
+    if name not in TASKS:
+        autodiscover_modules("tasks")
     return TASKS.get(name)
 
 

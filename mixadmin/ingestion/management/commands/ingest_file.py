@@ -18,7 +18,7 @@ from mixadmin.common.clock import db_now
 from mixadmin.common.commands import errors_to_command
 from mixadmin.common.remedies import explain
 from mixadmin.dataprep.mending import MENDS
-from mixadmin.ingestion import actions, queries, spools
+from mixadmin.ingestion import actions, queries, spools, tasks  # noqa: F401
 from mixadmin.ingestion.kinds import KINDS
 from mixadmin.ingestion.models import Ingestion
 from mixadmin.jobs import runner
