@@ -44,7 +44,7 @@ NO_GROUP = "There is no such group of rejected records."
 
 class IngestionFilters(Filters):
     state = django_filters.ChoiceFilter(choices=Ingestion.State.choices)
-    kind = django_filters.ChoiceFilter(choices=Ingestion.Kind.choices)
+    kind = django_filters.ChoiceFilter(choices=kinds.CHOICES)
     search = SearchFilter(field_name="name")
 
 

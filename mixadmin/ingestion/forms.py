@@ -178,7 +178,7 @@ class IngestionForm(SettingsForm):
     paths = {"uploads": "files"}
     kind = Choice(
         label="What the files hold",
-        choices=[("", "Choose…"), *Ingestion.Kind.choices],
+        choices=[("", "Choose…"), *kinds.CHOICES],
         asked=True,
     )
     place = Choice(label="Where the paths are")

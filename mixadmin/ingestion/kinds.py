@@ -23,6 +23,8 @@ KINDS = {
     )
 }
 
+CHOICES = [(kind.slug, kind.label) for kind in KINDS.values()]
+
 # Documented for one request; Mixpanel's own 413 speaks of 2 MiB, so we stay below it.
 MOST_RECORDS = 2_000
 MOST_BYTES = 10 * 1024 * 1024

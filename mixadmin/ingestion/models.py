@@ -48,11 +48,6 @@ class Ingestion(Checked, models.Model):
     )
     GOING_ON = (State.CHECKING, State.SENDING)
 
-    class Kind(models.TextChoices):
-        EVENTS = "events"
-        PEOPLE = "people", "User profiles"
-        GROUPS = "groups", "Group profiles"
-
     class Start(models.TextChoices):
         ASKED = "asked", "When somebody says so"
         CLEAN = "clean", "At once if nothing would be refused"
@@ -66,7 +61,7 @@ class Ingestion(Checked, models.Model):
         Project, on_delete=models.CASCADE, related_name="ingestions"
     )
     name = models.CharField(max_length=200, validators=[no_hidden_characters])
-    kind = models.CharField(max_length=10, choices=Kind)
+    kind = models.CharField(max_length=10, choices=kinds.CHOICES)
     state = models.CharField(
         max_length=22, choices=State, default=State.CHECKING, editable=False
     )

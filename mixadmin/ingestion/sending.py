@@ -336,7 +336,7 @@ class Lane:
         send = (
             delivery.send_profiles(
                 self._token,
-                groups=self.ingestion.kind == Ingestion.Kind.GROUPS,
+                groups=self.ingestion.what.path == "groups",
                 divisible=not air.flight.judged.deltas,
             )
             if self.ingestion.what.ordered
