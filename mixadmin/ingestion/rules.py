@@ -1,7 +1,7 @@
 """What an ingestion may be asked for, beyond what single fields know."""
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from mixadmin.common.rules import Finding
@@ -102,7 +102,7 @@ def slices(
     return found
 
 
-def refused_percent(counts: dict[str, int], kinds: Collection[str] = ()) -> float:
+def refused_percent(counts: dict[str, int]) -> float:
     """The share of records that were read and will not be imported."""
     bad = counts["refused"] + counts["invalid"]
     return 100.0 * bad / counts["read"] if counts["read"] else 0.0

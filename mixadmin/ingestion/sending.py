@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -736,9 +736,15 @@ class Lane:
         flight = air.flight
         lines, name = flight.chunk.lines, self.part.file.name
         unfit = dict(flight.chunk.unfit)
-        for problem in (*flight.judged.invalid, *flight.refused):
+        # A refused record is kept as it went out: with the $insert_id that it was given,
+        # so that sending it again after a repair changes nothing else.
+        judged = flight.judged
+        sent = {}
+        if flight.refused:
+            sent = dict(zip(judged.indexes, judged.good, strict=True))
+        for problem in (*judged.invalid, *flight.refused):
             number = air.line(problem.index)
-            line = self._as_sent(flight, problem.index) or lines[problem.index]
+            line = sent.get(problem.index) or lines[problem.index]
             field, message = readable(problem.field), readable(problem.message)[:500]
             self._rejected.add(
                 spools.entry(
@@ -757,17 +763,9 @@ class Lane:
                 text = storable(line[:2000].decode("utf-8", "replace"))
                 examples = [*examples, {"file": name, "line": number, "record": text}]
             self._groups[key] = (count + 1, examples)
-        held = flight.judged
-        for (index, due), line in zip(held.held, held.held_lines, strict=True):
+        for (index, due), line in zip(judged.held, judged.held_lines, strict=True):
             number = air.line(index)
             self._held.add(spools.entry(line, file=name, line=number, due=due), due=due)
-
-    def _as_sent(self, flight: Flight, index: int) -> bytes | None:
-        """A refused record as it went out: with the $insert_id that it was given, so
-        that sending it again after a repair changes nothing else."""
-        with suppress(ValueError):
-            return flight.judged.good[flight.judged.indexes.index(index)]
-        return None
 
 
 _WRITTEN = ("position", "next_line", "stored", "done", "notes", "pace")
