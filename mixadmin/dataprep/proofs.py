@@ -13,8 +13,6 @@ from collections.abc import Iterable
 
 from .parsing import MOST_DIGITS
 
-# Shorter lines have no room for 256 values or names.
-ROOM_FOR_256 = 512
 # A text that is longer in UTF-8 than this has more bytes than this between its quotes.
 MOST_TEXT = 255
 

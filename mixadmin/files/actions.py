@@ -43,6 +43,7 @@ SETTLE_EVERY = 64 * 1024**2
 UNFINISHED_FOR = timedelta(hours=24)
 UNUSED_FOR = timedelta(days=30)
 SWEEP_EVERY = timedelta(hours=1)
+NO_UPLOAD = "One of the uploads is not here (any more)."
 
 
 # --- Uploads --------------------------------------------------------------------------
@@ -170,11 +171,9 @@ def take_uploads(*, project: Project, ids: Iterable[Any]) -> list[Upload]:
 
     Call it in the transaction that makes what uses them. ValidationError of `uploads`.
     """
-    keys = list(dict.fromkeys(map(_as_key, ids)))
+    keys = list(dict.fromkeys(map(as_key, ids)))
     found = project.uploads.complete().in_bulk([key for key in keys if key])
-    unknown = ValidationError(
-        "One of the uploads is not here (any more).", code="unknown"
-    )
+    unknown = ValidationError(NO_UPLOAD, code="unknown")
     if len(found) < len(keys):
         raise ValidationError({"uploads": unknown})
     kept = Upload.objects.complete().filter(pk__in=found)
@@ -183,7 +182,8 @@ def take_uploads(*, project: Project, ids: Iterable[Any]) -> list[Upload]:
     return [found[key] for key in keys if key]
 
 
-def _as_key(value: object) -> UUID | None:
+def as_key(value: object) -> UUID | None:
+    """The id of an upload as a door took it, None for what is none."""
     try:
         return value if isinstance(value, UUID) else UUID(str(value))
     except ValueError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -13,7 +13,7 @@ from mixadmin.audit.actions import record
 from mixadmin.common.clock import db_now
 from mixadmin.common.errors import Refused
 from mixadmin.files import places
-from mixadmin.files.actions import take_uploads
+from mixadmin.files.actions import NO_UPLOAD, as_key, take_uploads
 from mixadmin.files.errors import PlaceError
 from mixadmin.files.models import SourceBucket, Upload
 from mixadmin.jobs.actions import cancel_job, enqueue_job, go_on
@@ -53,7 +53,6 @@ SETTINGS = (
     "slice_days",
     "most_refused_percent",
 )
-NO_UPLOAD = "One of the uploads is not here (any more)."
 
 
 def create_ingestion(
@@ -163,7 +162,7 @@ def choose_files(
     "path": key} or {"place": "directory", "directory": name, "path": path}.
     """
     problems: list[ValidationError] = []
-    ids = [_as_uuid(one.get("upload")) for one in chosen]
+    ids = [as_key(one.get("upload")) for one in chosen]
     uploads = project.uploads.complete().in_bulk([key for key in ids if key])
     known = project.source_buckets.in_bulk(
         [one["bucket"] for one in chosen if 0 < (one.get("bucket") or 0) < 2**63]
@@ -172,7 +171,7 @@ def choose_files(
     for one in chosen:
         place, path = one.get("place"), one.get("path") or ""
         if place == "upload":
-            upload = uploads.get(_as_uuid(one.get("upload")))
+            upload = uploads.get(as_key(one.get("upload")))
             if upload:
                 found.append({"place": place, "upload": upload})
             else:
@@ -193,13 +192,6 @@ def choose_files(
         told = {problem.message: problem for problem in problems}
         raise ValidationError({"files": list(told.values())[:20]})
     return found
-
-
-def _as_uuid(value: object) -> UUID | None:
-    try:
-        return UUID(str(value))
-    except ValueError:
-        return None
 
 
 def _look_at(

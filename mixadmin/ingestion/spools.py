@@ -15,14 +15,14 @@ from typing import IO, Any
 import msgspec
 from django.conf import settings
 
+from mixadmin.common.spreadsheets import harmless
+
 from .models import Ingestion, Part, RejectedGroup, Spool
 
 # The message of the group of all that have no group of their own.
 OTHER = "Other messages"
 # Of these only the beginning is kept.
 CUT = "record.too_large"
-# A spreadsheet would run what begins like this.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class Entry(msgspec.Struct, omit_defaults=True):
@@ -196,11 +196,6 @@ def as_csv(found: Iterable[Entry]) -> Iterator[bytes]:
         text = one.raw().decode("utf-8", "replace")
         values = (one.file, str(one.line), one.code, one.field, one.message, text)
         yield _row(harmless(value) for value in values)
-
-
-def harmless(value: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if value.startswith(FORMULA) else value
 
 
 def _row(values: Iterable[str]) -> bytes:

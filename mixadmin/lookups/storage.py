@@ -19,6 +19,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from isal import igzip
 
+from mixadmin.common.spreadsheets import harmless
 from mixadmin.dataprep import tables
 from mixadmin.dataprep.tables import RULES, BadRow, Broken, Readable
 from mixadmin.jobs.registry import Turn
@@ -182,15 +183,6 @@ def bad_row_writer(writer: Any) -> tables.Sink:
         writer.writerow(map(harmless, map(str, told)))
 
     return sink
-
-
-# What spreadsheets take for the beginning of a formula, in both widths.
-_FORMULA = tuple("=+-@\t\r\0\uff1d\uff0b\uff0d\uff20")
-
-
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet runs as a formula."""
-    return f"'{cell}" if cell.lstrip("\ufeff ").startswith(_FORMULA) else cell
 
 
 def csv_bytes(place: Path) -> Iterator[bytes]:
