@@ -15,8 +15,10 @@ from typing import Any
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.http import HttpRequest, QueryDict
+from django.utils.functional import lazy
+from django.utils.text import format_lazy
 
-from . import rules
+from . import rules, zones
 from .errors import Refused
 from .validation import CONFIRM
 
@@ -276,7 +278,7 @@ class Json(Text):
 
 
 class Moment(forms.DateTimeField):
-    """A time in UTC, None when left out."""
+    """A time in the zone of the page, which its help names; None when left out."""
 
     asked = False
     only_if = ""
@@ -285,6 +287,11 @@ class Moment(forms.DateTimeField):
         kwargs.pop("asked", None)
         widget = forms.DateTimeInput(
             attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"
+        )
+        kwargs["help_text"] = format_lazy(
+            "Time zone: {}. {}",
+            lazy(zones.active_name, str)(),
+            kwargs.get("help_text", ""),
         )
         super().__init__(required=False, widget=widget, **kwargs)
 

@@ -1,9 +1,14 @@
 """What every answer carries, and what every request is refused for."""
 
 from collections.abc import Callable
+from datetime import UTC
+from typing import Any
 
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.utils import timezone
+
+from . import zones
 
 # Pages load nothing from elsewhere and run no inline code.
 POLICY = (
@@ -55,10 +60,36 @@ class DatabaseAway:
         if not isinstance(exception, OperationalError):
             return None
         text = "The database is busy or away. Nothing was changed; try again shortly."
-        if request.path.startswith("/api/"):
+        if is_api(request):
             error = {"code": "database_away", "detail": text, "attr": None}
             body = {"type": "server_error", "errors": [error]}
             return JsonResponse(body, status=503, headers={"Retry-After": "5"})
         return HttpResponse(
             text, status=503, content_type="text/plain", headers={"Retry-After": "5"}
         )
+
+
+class TimeZone:
+    """Pages in the zone of who looks at them; the API stays in UTC."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if is_api(request):
+            return self.get_response(request)
+        with timezone.override(zones.own(request)):
+            return self.get_response(request)
+
+    def process_view(
+        self, request: Any, view: Any, args: Any, kwargs: Any
+    ) -> HttpResponse | None:
+        # By now the middleware that demands a sign-in has looked up who asks.
+        if not is_api(request) and request.user.is_authenticated:
+            in_utc = zones.IN_UTC in request.session
+            timezone.activate(UTC if in_utc else zones.own(request, request.user))
+        return None
+
+
+def is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")

@@ -24,7 +24,7 @@ class NotesForm(ActionForm):
     )
     role = Text(label="Role", help_text=ROLES_HELP)
     expires_at = Moment(
-        label="Expires", help_text="In UTC. Empty: never. A warning comes in time."
+        label="Expires", help_text="Empty: never. A warning comes in time."
     )
 
 
@@ -62,7 +62,7 @@ class CreateThereForm(ActionForm):
         asked=True,
     )
     role = Text(label="Role in the organization", help_text=ROLES_HELP)
-    expires_at = Moment(label="Expires", help_text="In UTC. Empty: never.")
+    expires_at = Moment(label="Expires", help_text="Empty: never.")
     project_id = RemoteId(
         label="Mixpanel project id", help_text="It joins this project at once."
     )

@@ -1,13 +1,14 @@
 """The tags of the pages."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from django.template import Context, Template
 from django.test import RequestFactory
+from django.utils.timezone import override
 
 from mixadmin.common.states import Presence, RunState
-from mixadmin.common.templatetags.ui import TONE_OF, lasting
+from mixadmin.common.templatetags.ui import TONE_OF, lasting, relative
 from mixadmin.ingestion.models import Ingestion, IngestionFile
 from mixadmin.jobs.models import Job
 from mixadmin.lookups.models import LookupVersion
@@ -60,7 +61,64 @@ def test_a_time_names_its_zone():
     assert ">2026-07-01 12:30:05 UTC</time>" in text
     assert 'datetime="2026-07-01T12:30:05+00:00"' in text
     assert shown("{% when moment %}", moment=moment.isoformat()) == text
+    assert shown("{% when moment %}", moment="2026-07-01T12:30:05") == text
     assert shown('{% when nothing "never" %}', nothing=None) == "never"
+
+
+@pytest.mark.parametrize(
+    ("zone", "utc", "words"),
+    [
+        ("Europe/Berlin", "2026-07-01 12:30:05", "2026-07-01 14:30:05 CEST"),
+        # The hour that the clocks go through twice is told apart by the letters.
+        ("Europe/Berlin", "2026-10-25 00:30:00", "2026-10-25 02:30:00 CEST"),
+        ("Europe/Berlin", "2026-10-25 01:30:00", "2026-10-25 02:30:00 CET"),
+        # The one that is left out.
+        ("Europe/Berlin", "2026-03-29 00:59:59", "2026-03-29 01:59:59 CET"),
+        ("Europe/Berlin", "2026-03-29 01:00:00", "2026-03-29 03:00:00 CEST"),
+        # Another day, and zones that have no letters.
+        ("Pacific/Apia", "2026-06-30 12:00:00", "2026-07-01 01:00:00 UTC+13"),
+        ("America/Sao_Paulo", "2026-06-30 01:00:00", "2026-06-29 22:00:00 UTC-3"),
+        ("Asia/Kathmandu", "2026-06-30 00:00:00", "2026-06-30 05:45:00 UTC+5:45"),
+        ("Asia/Kolkata", "2026-06-30 00:00:00", "2026-06-30 05:30:00 IST"),
+        # Years that the zone does not reach.
+        ("America/New_York", "0001-01-01 00:00:00", "0001-01-01 00:00:00 UTC"),
+        ("Asia/Tokyo", "9999-12-31 23:59:59", "9999-12-31 23:59:59 UTC"),
+    ],
+)
+def test_a_time_is_shown_in_the_active_zone_with_utc_beside(zone, utc, words):
+    moment = datetime.fromisoformat(f"{utc}+00:00")
+    with override(zone):
+        text = shown("{% when moment %}", moment=moment)
+    assert f">{words}</time>" in text
+    assert f'datetime="{utc.replace(" ", "T")}+00:00"' in text
+    assert (f'title="{utc} UTC"' in text) == (not words.endswith(" UTC"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "just now"),
+        (-59, "just now"),
+        (59, "in under a minute"),
+        (-60, "1 min ago"),
+        (22 * 60 + 59, "in 22 min"),
+        (-80 * 60, "1 h 20 min ago"),
+        (-3 * 3600, "3 h ago"),
+        (47 * 3600, "in 47 h"),
+        (-48 * 3600, "2 days ago"),
+        (400 * 86400, "in 400 days"),
+    ],
+)
+def test_how_far_away_a_time_is(seconds, words):
+    now = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    assert relative(now + timedelta(seconds=seconds), now) == words
+
+
+def test_how_far_away_a_time_is_on_a_page():
+    started = datetime.now(UTC) - timedelta(minutes=5, seconds=10)
+    assert shown("{{ moment|ago }}", moment=started) == "5 min ago"
+    assert shown("{{ moment|until }}", moment=started.isoformat()) == "5 min ago"
+    assert shown("{{ moment|ago }}", moment=None) == "—"
 
 
 @pytest.mark.parametrize(

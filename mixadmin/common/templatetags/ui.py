@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django import template
-from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.http import HttpRequest
 from django.template import Context
 from django.utils import timezone
@@ -14,6 +13,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from mixadmin.common import zones
 from mixadmin.common.remedies import explain, explain_run_failure
 from mixadmin.common.rules import shown
 
@@ -84,21 +84,62 @@ def badge(state: Any, label: Any = "") -> SafeString:
 
 @register.simple_tag
 def when(moment: datetime | str | None, nothing: str = "—") -> SafeString:
-    """{% when job.created_at %}: the time in UTC, and how long ago when pointed at.
+    """{% when job.created_at %}: the time in the person's zone, which is named.
 
-    A time out of JSON may be its ISO text.
+    Pointed at, it tells UTC, and how long ago (by keys.js: written here it would be out
+    of date, and would make every answer another one). A time out of JSON may be its
+    ISO text.
     """
-    if isinstance(moment, str):
-        moment = parse_datetime(moment)
+    moment = as_moment(moment)
     if moment is None:
         return format_html("{}", nothing)
-    utc = timezone.localtime(moment, timezone.get_default_timezone())
+    utc, local = moment.astimezone(UTC), zones.local(moment)
+    label = zones.label(local)
     return format_html(
-        '<time datetime="{}" title="{}">{} UTC</time>',
+        '<time datetime="{}"{}>{} {}</time>',
         utc.isoformat(),
-        naturaltime(moment),
-        utc.strftime("%Y-%m-%d %H:%M:%S"),
+        format_html(' title="{} UTC"', to_second(utc)) if label != "UTC" else "",
+        to_second(local),
+        label,
     )
+
+
+def to_second(moment: datetime) -> str:
+    """2026-07-01 12:30:05, without the zone."""
+    return moment.replace(tzinfo=None).isoformat(" ", "seconds")
+
+
+@register.filter(name="until")
+@register.filter
+def ago(moment: datetime | str | None) -> str:
+    """{{ run.ended_at|ago }}, {{ next_run|until }}: "5 min ago", "in 22 min"."""
+    moment = as_moment(moment)
+    return "—" if moment is None else relative(moment, timezone.now())
+
+
+def as_moment(moment: datetime | str | None) -> datetime | None:
+    """With its zone; one that was told without a zone is UTC."""
+    if isinstance(moment, str):
+        moment = parse_datetime(moment)
+    if moment is not None and moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment
+
+
+def relative(moment: datetime, now: datetime) -> str:
+    """How far that is from now, never finer than a minute. keys.js says it alike."""
+    minutes = int(abs((moment - now).total_seconds()) // 60)
+    if not minutes:
+        return "in under a minute" if moment > now else "just now"
+    if minutes < 60:
+        words = f"{minutes} min"
+    elif minutes < 180:
+        words = f"{minutes // 60} h {minutes % 60} min"
+    elif minutes < 48 * 60:
+        words = f"{minutes // 60} h"
+    else:
+        words = f"{minutes // (24 * 60)} days"
+    return f"in {words}" if moment > now else f"{words} ago"
 
 
 @register.filter
