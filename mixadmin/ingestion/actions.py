@@ -7,6 +7,7 @@ from uuid import uuid4
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce
 
 from mixadmin.accounts.models import User
 from mixadmin.audit.actions import record
@@ -34,6 +35,8 @@ from .models import (
 from .opening import place_of
 
 State = Ingestion.State
+FileState = IngestionFile.State
+FILE_ENDED = (FileState.DONE, FileState.FAILED)
 # Parts that release what was held back come after all parts of the file itself.
 RELEASES = 1_000_000
 TASKS = ("ingestion.check", "ingestion.plan", "ingestion.send")
@@ -327,7 +330,18 @@ def move(
         return False
     for name, value in {"state": state, **changes}.items():
         setattr(ingestion, name, value)
+    if state in (State.FAILED, State.CANCELLED):
+        ingestion.files.exclude(state__in=FILE_ENDED).update(
+            state=FileState.CANCELLED, ended_at=db_now()
+        )
     return True
+
+
+def _open_files(ingestion: Ingestion, *states: str) -> None:
+    """Let files that failed, or were not finished, be taken up again."""
+    ingestion.files.filter(state__in=states).update(
+        state=FileState.WAITING, error_kind="", error_message="", ended_at=None
+    )
 
 
 def jobs_of(ingestion: Ingestion) -> Any:
@@ -418,7 +432,7 @@ def retry_ingestion(*, ingestion: Ingestion, actor: User | None) -> Job:
     """Go on with one that failed, where it ended; files that failed are tried again."""
     access.require(actor, ingestion.project)
     unfinished = ingestion.state == State.SUCCEEDED_WITH_ERRORS and (
-        ingestion.files.filter(state=IngestionFile.State.FAILED).exists()
+        ingestion.files.filter(state=FileState.FAILED).exists()
     )
     if ingestion.state != State.FAILED and not unfinished:
         raise Refused(_words(ingestion, "tried again"), code="wrong_state")
@@ -433,9 +447,7 @@ def retry_ingestion(*, ingestion: Ingestion, actor: User | None) -> Job:
             ended_at=None,
         ):
             raise Refused(_words(ingestion, "tried again"), code="wrong_state")
-        ingestion.files.filter(state=IngestionFile.State.FAILED).update(
-            state=IngestionFile.State.WAITING, error_kind="", error_message=""
-        )
+        _open_files(ingestion, FileState.FAILED, FileState.CANCELLED)
         record(actor=actor, verb="retried", target=ingestion)
         for job in jobs_of(ingestion).filter(
             state__in=(Job.State.FAILED, Job.State.DEAD)
@@ -550,9 +562,7 @@ def go_on_after_slice(ingestion_id: int) -> None:
     back, begin the next slice, or end. May be called at any time, by several."""
     ingestion = Ingestion.objects.get(pk=ingestion_id)
     parts = Part.objects.filter(file__ingestion=ingestion)
-    open_parts = parts.filter(done=False).exclude(
-        file__state=IngestionFile.State.FAILED
-    )
+    open_parts = parts.filter(done=False).exclude(file__state=FileState.FAILED)
     if ingestion.state not in (State.SENDING, State.NEEDS_DECISION):
         return
     if open_parts.exists():
@@ -612,7 +622,7 @@ def _next_slice(ingestion: Ingestion, counts: dict[str, int]) -> None:
 
 def _end(ingestion: Ingestion, counts: dict[str, int]) -> None:
     files = ingestion.files.all()
-    failed = files.filter(state=IngestionFile.State.FAILED).count()
+    failed = files.filter(state=FileState.FAILED).count()
     unverified = Part.objects.filter(
         file__ingestion=ingestion, unverified__gt=0
     ).exists()
@@ -640,8 +650,8 @@ def _end(ingestion: Ingestion, counts: dict[str, int]) -> None:
             "error_kind": "nothing_imported",
             "error_message": f"None of {counts['read']} records was imported.",
         }
-    files.exclude(state=IngestionFile.State.FAILED).update(
-        state=IngestionFile.State.DONE
+    files.exclude(state=FileState.FAILED).update(
+        state=FileState.DONE, ended_at=Coalesce("ended_at", db_now())
     )
     move(ingestion, [State.SENDING, State.NEEDS_DECISION], state, **told)
 
@@ -663,11 +673,12 @@ def job_ended(job: Job, ingestion: Ingestion) -> None:
             _cancel_jobs(ingestion, None)
     elif job.state == Job.State.QUEUED:
         again = State.CHECKING if job.task == "ingestion.check" else State.SENDING
-        move(
+        if move(
             ingestion,
             [State.FAILED, State.CANCELLED],
             again,
             error_kind="",
             error_message="",
             ended_at=None,
-        )
+        ):
+            _open_files(ingestion, FileState.CANCELLED)

@@ -191,7 +191,8 @@ class IngestionFile(models.Model):
         SENDING = "sending"
         DONE = "done"
         FAILED = "failed"
-        CANCELLED = "cancelled"
+        # The ingestion failed or was cancelled before this file was done.
+        CANCELLED = "cancelled", "Not finished"
 
     class Compression(models.TextChoices):
         NONE = "none"
@@ -230,6 +231,9 @@ class IngestionFile(models.Model):
     checked_bytes = models.BigIntegerField(default=0)
     error_kind = models.CharField(max_length=40, blank=True)
     error_message = models.TextField(blank=True)
+    # When the first of its records was sent, and when it was done or given up.
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["pk"]
@@ -320,6 +324,40 @@ class Part(models.Model):
 
     def __str__(self) -> str:
         return f"Part {self.ordinal} of {self.file_id}"
+
+
+class Sample(models.Model):
+    """What was sent of an ingestion in some seconds, and whether it was held back then.
+
+    For showing its throughput over time; the books are kept in the parts.
+    """
+
+    ingestion = models.ForeignKey(
+        Ingestion, on_delete=models.CASCADE, related_name="samples"
+    )
+    # The unix second at which it begins, and how long it lasts.
+    at = models.BigIntegerField()
+    seconds = models.PositiveIntegerField()
+    read = models.BigIntegerField(default=0)
+    imported = models.BigIntegerField(default=0)
+    requests = models.BigIntegerField(default=0)
+    sent_bytes = models.BigIntegerField(default=0)
+    # Why nothing could be sent from some moment in it on, and until when, in unix
+    # seconds; that may be long after its end.
+    wait_reason = models.CharField(max_length=12, blank=True)
+    waited_from = models.FloatField(null=True)
+    waited_until = models.FloatField(null=True)
+
+    class Meta:
+        ordering = ["at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["ingestion", "at"], name="ingestion_sample_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.read} records from {self.at} on"
 
 
 class UnsettledBatch(models.Model):

@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
+from django.db.models.functions import Coalesce
 
 from mixadmin.common.clock import db_now
 from mixadmin.common.errors import Wait
@@ -43,7 +44,7 @@ from mixadmin.mixpanel.errors import (
 )
 from mixadmin.service_accounts.clients import project_token, sending_clients
 
-from . import delivery, kinds, spools
+from . import delivery, kinds, samples, spools
 from .actions import go_on_after_slice
 from .delivery import Flight
 from .models import (
@@ -125,7 +126,9 @@ def run_lane(turn: Turn, ingestion_id: int) -> bool:
             except FileFailed as failed:
                 fail_file(turn, part.file, failed)
                 continue
-            if not finished and turn.is_over:
+            if finished:
+                finish_file(part, ingestion)
+            elif turn.is_over:
                 return False
         sender.send_decided()
     go_on_after_slice(ingestion_id)
@@ -152,13 +155,40 @@ def take_part(job: Job, ingestion: Ingestion) -> Part | None:
         .select_related("file__upload", "file__bucket")
     )
     if mine := parts.filter(job=job).first():
+        _begin_file(mine)
         return mine
     free = Q(job=None) | Q(job__state__in=Job.ENDED)
     while part := parts.filter(free).first():
         if Part.objects.filter(pk=part.pk, job=part.job_id, done=False).update(job=job):
             part.job = job
+            _begin_file(part)
             return part
     return None
+
+
+def _begin_file(part: Part) -> None:
+    """Note that a file is being sent, unless that was so before. What was held back of
+    one that is done does not make it unfinished again."""
+    if part.releases:
+        return
+    waiting = IngestionFile.objects.filter(pk=part.file_id)
+    waiting.exclude(state=IngestionFile.State.SENDING).update(
+        state=IngestionFile.State.SENDING,
+        started_at=Coalesce("started_at", db_now()),
+        ended_at=None,
+    )
+
+
+def finish_file(part: Part, ingestion: Ingestion) -> None:
+    """Note that a file is done, once the last of its parts is."""
+    if part.slice + 1 < len(ingestion.slices):
+        return
+    left = Part.objects.filter(file=part.file_id, slice=part.slice, done=False)
+    if left.filter(releases=False).exists():
+        return
+    IngestionFile.objects.filter(
+        pk=part.file_id, state=IngestionFile.State.SENDING
+    ).update(state=IngestionFile.State.DONE, ended_at=db_now())
 
 
 @contextmanager
@@ -432,8 +462,10 @@ class Lane:
                 budget_key(self.ingestion), db_now() + timedelta(seconds=pause)
             )
             self._not_before = time.monotonic() + pause
+            self._held_back(pause, Job.Wait.RATE)
         elif isinstance(error, TransientError | UnexpectedResponse):
             pause = backoff(air.tries)
+            self._held_back(pause, Job.Wait.RETRY)
         else:
             self._fatal = error
             return
@@ -443,6 +475,11 @@ class Lane:
             self._fatal = error
             if not isinstance(error, RateLimited):
                 limits.note(breaker_key(self.turn.job), ok=False)
+
+    def _held_back(self, seconds: float, reason: str) -> None:
+        now = time.time()
+        with self.turn.commit(progress=False):
+            samples.hold(self.ingestion, now=now, until=now + seconds, reason=reason)
 
     def _send_again(self) -> None:
         now = time.monotonic()
@@ -484,8 +521,11 @@ class Lane:
                     per=60,
                     what="records a minute",
                 )
-            except Wait:
+            except Wait as full:
                 self._drain()
+                if full.until:
+                    seconds = full.until.timestamp() - time.time()
+                    self._held_back(seconds, full.reason)
                 raise
             self._budget = [
                 n + more for n, more in zip(self._budget, slab, strict=True)
@@ -688,6 +728,8 @@ class Lane:
             self._held.commit()
             for key, (count, examples) in self._groups.items():
                 _count_group(self.ingestion, key, count, examples)
+            sent = {name: getattr(part, name) for name in samples.ADDED}
+            samples.add(self.ingestion, now=time.time(), **sent)
             if settles:
                 settles.delete()
             if keeps:
@@ -861,4 +903,5 @@ def fail_file(turn: Turn, file: IngestionFile, failed: FileFailed) -> None:
             state=IngestionFile.State.FAILED,
             error_kind=failed.code,
             error_message=failed.message,
+            ended_at=db_now(),
         )

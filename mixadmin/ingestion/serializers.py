@@ -190,6 +190,8 @@ class IngestionFileSerializer(Row):
             "state",
             "checked_bytes",
             "bytes_done",
+            "started_at",
+            "ended_at",
             "counts",
             "error",
         ]

@@ -218,7 +218,9 @@ def _cut(turn: Turn, ingestion: Ingestion, file: IngestionFile) -> None:
         cuts = list(found.ranges) or [(0, None, 1)]
     with turn.commit():
         IngestionFile.objects.filter(pk=file.pk).update(
-            state=FileState.SENDING, compression=file.compression
+            # Of a further slice it is begun already; of the first a lane begins it.
+            state=FileState.SENDING if file.started_at else FileState.WAITING,
+            compression=file.compression,
         )
         Part.objects.bulk_create(
             Part(
