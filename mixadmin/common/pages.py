@@ -1,5 +1,7 @@
 """What all pages share: answers to refusals, lists in pieces, filters in the URL."""
 
+import hashlib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,9 +50,32 @@ def page(
         except MixpanelError as error:
             response = mixpanel_failed(request, error)
         patch_vary_headers(response, ["HX-Request"])
-        return response
+        return same_or_new(request, response)
 
     return wrapped
+
+
+# What differs between two renderings of the same thing: CSRF masks, "5 minutes ago".
+NOISE = re.compile(rb'name="csrfmiddlewaretoken" value="\w+"|<time [^>]*>')
+
+
+def same_or_new(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """The answer with an ETag, or 304 where a live part asks for what it has already.
+
+    Only a fragment's: a page is always sent as a whole.
+    """
+    is_part = request.headers.get("HX-Request") and request.method == "GET"
+    if not is_part or response.status_code != 200 or response.streaming:
+        return response
+    if "HX-Refresh" in response or "HX-Redirect" in response:
+        return response
+    content = NOISE.sub(b"", response.content)
+    etag = f'"{hashlib.blake2b(content, digest_size=16).hexdigest()}"'
+    if request.headers.get("If-None-Match") == etag:
+        response = HttpResponse(status=304)
+        patch_vary_headers(response, ["HX-Request"])
+    response["ETag"] = etag
+    return response
 
 
 def refusal(
@@ -78,6 +103,26 @@ def mixpanel_failed(request: HttpRequest, error: MixpanelError) -> HttpResponse:
         "back": back(request),
     }
     return render(request, "502.html", context, status=502)
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """One part of an item, at a URL of its own. count: None for none to tell."""
+
+    label: str
+    url: str
+    count: int | None
+    active: bool
+
+
+def tabs(
+    request: HttpRequest, *found: tuple[str, str] | tuple[str, str, int | None]
+) -> list[Tab]:
+    """tabs(request, ("Overview", url), ("Runs", url, 214)) for `_tabs.html`."""
+    return [
+        Tab(label, url, rest[0] if rest else None, request.path == url)
+        for label, url, *rest in found
+    ]
 
 
 def back(request: HttpRequest) -> str:

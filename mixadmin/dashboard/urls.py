@@ -1,8 +1,9 @@
 from django.urls import path
 
-from . import views
+from . import styleguide, views
 
 app_name = "dashboard"
 urlpatterns = [
     path("", views.home, name="home"),
+    path("styleguide/", styleguide.styleguide, name="styleguide"),
 ]

@@ -144,7 +144,7 @@ def test_what_is_not_known_is_not_0():
 def test_a_fragment_fetches_itself_only_while_something_goes_on():
     assert shown('{% live "table" False %}') == 'id="table"'
     assert shown('{% live "table" 1 7 %}') == (
-        'id="table" hx-get="/x/?a=1&amp;b=2" hx-trigger="every 7s" hx-swap="outerHTML"'
+        'id="table" hx-get="/x/?a=1&amp;b=2" hx-trigger="every 7s, seen" hx-swap="outerHTML"'
     )
     stamped = shown('{% live "table" 1 stamp=stamp %}', stamp="it's")
     assert stamped.endswith(""" hx-headers='{"Stamp": "it&#x27;s"}'""")

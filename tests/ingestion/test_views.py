@@ -266,7 +266,7 @@ def test_progress_and_throttle_are_shown_while_it_is_sent(
     text = words(answer)
     assert "Mixpanel's rate limit" in text
     assert "It goes on 20" in text
-    assert 'hx-trigger="every 3s"' in answer.content.decode()
+    assert 'hx-trigger="every 3s, seen"' in answer.content.decode()
     assert re.search(r"3\d %", text)
 
 

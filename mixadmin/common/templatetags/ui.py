@@ -3,15 +3,18 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django import template
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.http import HttpRequest
 from django.template import Context
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from lucide.templatetags.lucide import lucide
 
 from mixadmin.common import zones
 from mixadmin.common.remedies import explain, explain_run_failure
@@ -165,6 +168,47 @@ def known(value: Any) -> Any:
 
 
 @register.filter
+def count(value: Any) -> str:
+    """A number as people read it, 30,112; "unknown" for None, which is not 0."""
+    return "unknown" if value is None else str(intcomma(value))
+
+
+@register.simple_tag
+@lru_cache(maxsize=256)
+def icon(name: str) -> SafeString:
+    """{% icon "pause" %}: a picture beside words, so a screen reader passes it by.
+
+    name: of the lucide set, https://lucide.dev/icons/.
+    """
+    drawing = lucide(name, size=None, **{"class": "icon", "aria-hidden": "true"})
+    return SafeString(" ".join(drawing.split()))
+
+
+@register.simple_tag(takes_context=True)
+def place(
+    context: Context, url: str, picture: str, words: str, exact: bool = False
+) -> SafeString:
+    """{% place url "house" "Home" %}: a line of the rail, marked where one is.
+
+    One is also there on the pages below the URL, unless `exact`. Nothing is shown for
+    a URL that does not exist.
+    """
+    if not url:
+        return SafeString()
+    path = context["request"].path
+    here = path == url or (not exact and path.startswith(url))
+    return format_html(
+        '<li><a href="{}"{}>{} {}</a></li>',
+        url,
+        SafeString(
+            f' aria-current="{"page" if path == url else "true"}"' if here else ""
+        ),
+        icon(picture),
+        words,
+    )
+
+
+@register.filter
 def is_nested(value: Any) -> bool:
     """Whether a JSON value is an object or a list."""
     return isinstance(value, dict | list)
@@ -197,7 +241,8 @@ def live(
     context: Context, name: str, going_on: Any, seconds: int = 4, stamp: str = ""
 ) -> SafeString:
     """<section {% live "jobs-table" is_live %}>: the id of a fragment, and, while
-    something goes on, that it fetches itself again from the URL of its page.
+    something goes on, that it fetches itself again from the URL of its page. app.js
+    asks with the ETag of the answer before, which `pages.page` knows.
 
     stamp: what the rest of the page hangs on; see `pages.part`.
     """
@@ -205,7 +250,7 @@ def live(
         return format_html('id="{}"', name)
     request: HttpRequest = context["request"]
     return format_html(
-        'id="{}" hx-get="{}" hx-trigger="every {}s" hx-swap="outerHTML"{}',
+        'id="{}" hx-get="{}" hx-trigger="every {}s, seen" hx-swap="outerHTML"{}',
         name,
         request.get_full_path(),
         seconds,
