@@ -14,15 +14,16 @@ BIN := .venv/bin
 MANAGE := $(BIN)/python manage.py
 PYTEST := -m pytest -n $(TEST_JOBS)
 # The development environment holds everything that the plain one does.
-DEV_GOALS := setup-dev check format lock test test-postgres
+DEV_GOALS := setup-dev check format lock test test-postgres test-browser screenshots \
+	page-weight
 READY := $(if $(wildcard .venv/.dev)$(filter $(DEV_GOALS),$(MAKECMDGOALS)),.venv/.dev,.venv/.plain)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Use the Python that is here; never fetch another.
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help venv setup-dev demo demo-check run test test-postgres check format lock \
-	bench-ingest clean
+.PHONY: help venv setup-dev demo demo-check run test test-browser test-postgres check \
+	format lock screenshots page-weight bench-ingest clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,8 +44,16 @@ run: $(READY) ## Start everything on this machine, talking to the real Mixpanel.
 	@$(BIN)/python -m mixadmin.common.local
 	@exec $(MANAGE) up $(ARGS)
 
-test: .venv/.dev ## Run the whole suite on SQLite.
+test: .venv/.dev ## Run the whole suite on SQLite, and in Chromium where it is installed.
 	$(BIN)/python $(PYTEST) $(ARGS)
+ifeq ($(ARGS),)
+	@if $(BIN)/python -m tests.browser.chromium --look; then $(MAKE) test-browser; \
+	else echo "SKIPPED: every browser test. make test-browser tells how."; fi
+endif
+
+test-browser: .venv/.dev ## Walk every page and the main flows in Chromium.
+	@$(BIN)/python -m tests.browser.chromium
+	$(BIN)/python $(PYTEST) --dist loadgroup -m browser tests/browser $(ARGS)
 
 test-postgres: .venv/.dev ## Run the whole suite on a real PostgreSQL and Redis.
 	$(BIN)/python tests/postgres.py -n $(TEST_JOBS) $(ARGS)
@@ -56,6 +65,7 @@ check: .venv/.dev ## Everything that must hold before a commit.
 	$(BIN)/lint-imports
 	DJANGO_SETTINGS_MODULE=tests.settings $(MANAGE) makemigrations --check --dry-run
 	$(BIN)/python $(PYTEST) $(ARGS)
+	$(MAKE) test-browser ARGS=
 
 format: .venv/.dev ## Put the code into its one form.
 	$(BIN)/ruff format .

@@ -1,0 +1,120 @@
+"""Each page of the demo, as it looks and as what it weighs."""
+
+import boto3
+import pytest
+
+from tests.browser import walk
+from tests.browser.looking import LAPTOP, PHONE
+
+MOST = 150_000
+# Where rows are, they are looked at when packed too.
+DENSE = {"dashboard:home", "warehouse:import_list", "jobs:list", "ingestion:list"}
+
+
+@pytest.fixture(scope="session")
+def s3_of_demo(s3_server):
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_server,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    client.create_bucket(Bucket="acme")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def things(demo, s3_of_demo):
+    return walk.things(demo, s3_of_demo)
+
+
+@pytest.fixture(scope="session")
+def session(demo, chrome):
+    """The cookies of somebody who is signed in."""
+    context = chrome.new_context()
+    page = context.new_page()
+    page.goto(f"{demo.url}/accounts/sign-in/")
+    page.get_by_label("Username").fill(demo.username)
+    page.get_by_label("Password").fill(demo.password)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{demo.url}/")
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+def test_every_address_is_known():
+    names = set(walk.url_names())
+    walked = {name.partition(" / ")[0] for name in walk.PAGES}
+    listed = [walked, walk.POST_ONLY, set(walk.NO_PAGE)]
+    assert sum(map(len, listed)) == len(set.union(*listed)), "listed twice"
+    assert names - set.union(*listed) == set(), "name them in tests/browser/walk.py"
+    assert set.union(*listed) - names == set(), "are gone"
+
+
+@pytest.mark.parametrize("name", walk.PAGES)
+def test_page(name, demo, things, session, look):
+    watched = look(storage_state=session, viewport=LAPTOP, reduced_motion="reduce")
+    wrong = faults_of(watched, demo.url + walk.PAGES[name].format(**things), name)
+    assert not wrong, report(name, wrong)
+
+
+def test_sign_in_page(demo, look):
+    watched = look(viewport=LAPTOP, reduced_motion="reduce")
+    wrong = faults_of(watched, f"{demo.url}/accounts/sign-in/", "accounts:sign_in")
+    assert not wrong, report("accounts:sign_in", wrong)
+
+
+def test_missing_page(demo, session, look):
+    watched = look(storage_state=session, viewport=LAPTOP, reduced_motion="reduce")
+    wrong = faults_of(watched, f"{demo.url}/projects/987654/", "404", status=404)
+    assert not wrong, report("404", wrong)
+
+
+def faults_of(watched, url, name, status=200):
+    """Everything that is wrong with a page, a sentence each."""
+    page = watched.page
+    watched.allowed = (status,)
+    wrong = []
+    answer = watched.goto(url)
+    if answer.status != status:
+        return [f"answered {answer.status}"]
+    if (headings := page.locator("h1").count()) != 1:
+        wrong.append(f"{headings} h1")
+    if page.title().strip(" ·") in ("", "mixadmin"):
+        wrong.append(f"title: {page.title()!r}")
+    if watched.weight > MOST:
+        wrong.append(f"{watched.weight:,} bytes of scripts and styles")
+    refresh(watched)
+    if shifted := watched.shifts():
+        wrong.append(f"moved: {shifted}")
+    wrong += [f"light: {line}" for line in watched.axe()]
+    page.emulate_media(color_scheme="dark")
+    watched.settle()
+    wrong += [f"dark: {line}" for line in watched.axe()]
+    if name in DENSE:
+        page.evaluate("() => document.documentElement.dataset.density = 'dense'")
+        wrong += [f"dense: {line}" for line in watched.axe()]
+    page.set_viewport_size(PHONE)
+    watched.settle()
+    if spilled := watched.spills():
+        wrong.append(f"phone: {spilled}")
+    wrong += [f"phone: {line}" for line in watched.axe()]
+    return wrong + watched.problems + watched.refused()
+
+
+def refresh(watched):
+    """Let every part that refreshes itself do so once, now."""
+    watched.page.evaluate("""async () => {
+      for (const part of document.querySelectorAll("[hx-get][hx-trigger*=every]")) {
+        await htmx.ajax("GET", part.getAttribute("hx-get"),
+          {source: part, target: part, swap: "outerHTML"});
+      }
+    }""")
+    watched.settle()
+
+
+def report(name, wrong):
+    return "\n".join([f"{name}:", *(f"  {line}" for line in dict.fromkeys(wrong))])
