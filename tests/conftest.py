@@ -66,7 +66,9 @@ def project(owner, viewer, sandbox):
         projects={make.MIXPANEL_ID: "admin"},
         region="us",
     )
-    return make.make_project(owner=owner, viewer=viewer)
+    yield make.make_project(owner=owner, viewer=viewer)
+    # Whatever a test did: what rows say of their runs is what the runs say.
+    assert make.rows_that_belie_their_runs() == []
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from mixadmin.jobs.models import Job, Poll
 from mixadmin.jobs.registry import pollers
 from mixadmin.lookups import storage
 from mixadmin.lookups.models import LookupTable, LookupVersion
+from mixadmin.projects.managed import note_last_run
 from mixadmin.projects.models import Membership, Project, RemoteObject
 from mixadmin.service_accounts.models import ServiceAccount
 from mixadmin.warehouse.models import ImportRun, WarehouseImport, WarehouseSource
@@ -108,7 +109,18 @@ def make_run(*, warehouse_import, **changes):
         "seen_at": now,
         **changes,
     }
-    return ImportRun.objects.create(warehouse_import=warehouse_import, **fields)
+    run = ImportRun.objects.create(warehouse_import=warehouse_import, **fields)
+    note_last_run(WarehouseImport.objects.filter(pk=warehouse_import.pk))
+    return run
+
+
+def change_run(run, **changes):
+    """The run as the next poll would find it."""
+    for name, value in changes.items():
+        setattr(run, name, value)
+    run.save()
+    row = run.warehouse_import if isinstance(run, ImportRun) else run.connector
+    note_last_run(type(row).objects.filter(pk=row.pk))
 
 
 def make_connector(*, project, **changes):
@@ -141,7 +153,40 @@ def make_connector_run(*, connector, **changes):
         "seen_at": now,
         **changes,
     }
-    return ConnectorRun.objects.create(connector=connector, **fields)
+    run = ConnectorRun.objects.create(connector=connector, **fields)
+    note_last_run(Connector.objects.filter(pk=connector.pk))
+    return run
+
+
+def rows_that_belie_their_runs():
+    """Imports and connectors that say other things of their newest run than it says.
+
+    The runs are asked one by one. Who writes runs calls `managed.note_last_run`.
+    """
+    wrong = []
+    for row in (*WarehouseImport.objects.all(), *Connector.objects.all()):
+        runs = row.runs.filter(is_gap=False).order_by("-at", "-id")
+        last = runs.first()
+        state = last.state if last else "new"
+        status = row.presence if row.presence != Presence.ACTIVE else state
+        told = [row.last_run, row.last_state, row.last_at]
+        meant = [last, state, last.at if last else row.last_at]
+        told += [row.last_events]
+        known = last and last.num_events_imported is not None
+        meant += [last.num_events_imported if known else -1]
+        if isinstance(row, WarehouseImport):
+            good = runs.filter(state=RunState.SUCCEEDED, ended_at__isnull=False)
+            good = good.first()
+            if row.paused and row.presence == Presence.ACTIVE:
+                status = "paused"
+            told += [row.status, row.last_success_at]
+            meant += [status, good and good.ended_at]
+        else:
+            told += [row.state]
+            meant += [status]
+        if told != meant:
+            wrong.append((row, told, meant))
+    return wrong
 
 
 def make_lookup_table(*, project, **changes):

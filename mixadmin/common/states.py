@@ -32,6 +32,17 @@ class Presence(models.TextChoices):
     MISSING = "missing", "Gone from Mixpanel"
 
 
+# Nobody is asked about these any more.
+GONE = (Presence.MISSING, Presence.DELETED)
+
+# How something that runs stands, in one word: whether it is there, else its newest run.
+NEVER_RAN = "new"
+STATUSES = {
+    **dict(Presence.choices),
+    **dict(RunState.choices),
+    NEVER_RAN: "No run yet",
+}
+
 # Rows that a person still works with; a deleted row is kept for its history.
 PRESENT = (Presence.PENDING, Presence.ACTIVE, Presence.DELETING, Presence.MISSING)
 

@@ -9,7 +9,7 @@ from mixadmin.common.api import ApiViewSet, find, find_all
 from mixadmin.common.api_filters import Filters, FlagFilter, SearchFilter, WordFilter
 from mixadmin.common.api_schema import describe
 from mixadmin.common.serializers import Nothing
-from mixadmin.common.states import Presence, RunState
+from mixadmin.common.states import STATUSES, Presence, RunState
 from mixadmin.jobs.serializers import accepted, accepted_schema
 from mixadmin.projects.access import EDITOR, VIEWER, get_project
 from mixadmin.projects.models import RemoteObject
@@ -34,6 +34,7 @@ class ConnectorFilters(Filters):
     connector_type = WordFilter()
     presence = django_filters.ChoiceFilter(choices=Presence.choices)
     status = WordFilter()
+    state = django_filters.ChoiceFilter(choices=list(STATUSES.items()))
     search = SearchFilter(field_name="label")
 
 

@@ -1,14 +1,15 @@
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.urls import reverse
 
+from mixadmin.common.states import Presence
 from mixadmin.common.validation import raise_for
-from mixadmin.projects.models import Managed, Project, Run
+from mixadmin.projects.models import Project, Run, Runnable
 
 from .kinds import KINDS, check_connector
 
 
-class Connector(Managed):
+class Connector(Runnable):
     """A Cloud Import from a bucket: one run over everything under a prefix.
 
     Mixpanel has no way to change one: a change is a deletion and a creation.
@@ -29,13 +30,29 @@ class Connector(Managed):
     failure_message = models.TextField(blank=True)
     watch_until = models.DateTimeField(null=True, blank=True)
     history_at = models.DateTimeField(null=True, blank=True)
+    last_run = models.ForeignKey(
+        "ConnectorRun",
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    # How it stands in one word of ours, a key of STATUSES; the database keeps it.
+    state = models.GeneratedField(
+        expression=Case(
+            When(presence=Presence.ACTIVE, then="last_state"), default="presence"
+        ),
+        output_field=models.CharField(max_length=22),
+        db_persist=True,
+    )
 
     class Meta:
         ordering = ["-pk"]
         indexes = [
             models.Index(
                 fields=["project", "presence", "-id"], name="connectors_newest"
-            )
+            ),
+            models.Index(fields=["project", "state", "-id"], name="connectors_state"),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -10,13 +10,13 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from mixadmin.common import history
 from mixadmin.common.clock import db_now
-from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
+from mixadmin.common.states import GONE, UNFINISHED_RUN, Presence, RunState
 from mixadmin.jobs.polls import count_call
 from mixadmin.jobs.registry import poller
 from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import connectors as wire
 from mixadmin.mixpanel.errors import NotAllowed, NotFound
-from mixadmin.projects.managed import note_presence, remember_unmanaged
+from mixadmin.projects.managed import note_last_run, note_presence, remember_unmanaged
 from mixadmin.projects.models import Project, RemoteObject
 from mixadmin.service_accounts.clients import client_for
 
@@ -53,12 +53,18 @@ def poll(project_id: int) -> int:
             count_call(project_id)
             runs = client.connectors.history(row.mixpanel_id)
             going_on += record_history(row, runs, db_now())
-    # Nobody is asked any more about the runs of a connector that is not there.
-    ConnectorRun.objects.unfinished().filter(
-        connector__project=project,
-        connector__presence__in=(Presence.MISSING, Presence.DELETED),
-    ).update(state=RunState.UNKNOWN, note=CONNECTOR_GONE)
+    _end_runs_of_gone_connectors(project)
     return going_on
+
+
+def _end_runs_of_gone_connectors(project: Project) -> None:
+    """Nobody is asked any more about the runs of a connector that is not there."""
+    with transaction.atomic():
+        ConnectorRun.objects.unfinished().filter(
+            connector__project=project, connector__presence__in=GONE
+        ).update(state=RunState.UNKNOWN, note=CONNECTOR_GONE)
+        rows = Connector.objects.filter(project=project, presence__in=GONE)
+        note_last_run(rows.filter(last_state__in=UNFINISHED_RUN))
 
 
 def observe(
@@ -136,6 +142,7 @@ def record_history(
         row.runs.unfinished().filter(seen_at__lt=long_ago).update(
             state=RunState.UNKNOWN, note=LEFT
         )
+        note_last_run(Connector.objects.filter(pk=row.pk))
         still_open = row.runs.unfinished().exists()
         if runs and not still_open:
             Connector.objects.filter(pk=row.pk).update(watch_until=None)

@@ -15,8 +15,9 @@ from mixadmin.common.serializers import (
     Text,
     Ticks,
     Whole,
+    Word,
 )
-from mixadmin.common.states import RunState
+from mixadmin.common.states import STATUSES, RunState
 from mixadmin.jobs.serializers import ExplainedSerializer
 
 from .models import Connector, ConnectorRun
@@ -29,6 +30,8 @@ class ConnectorSerializer(Row):
     is_known_type = serializers.BooleanField(
         help_text="False for types that are shown and not made here."
     )
+    state = Word(choices=STATUSES)
+    status = serializers.CharField(help_text="Mixpanel's word.")
     connector_properties = Shown()
     category_properties = Shown()
 
@@ -47,6 +50,8 @@ class ConnectorSerializer(Row):
             "mixpanel_id",
             "presence",
             "adopted",
+            "state",
+            "last_run",
             "status",
             "failure_message",
             "observed_at",

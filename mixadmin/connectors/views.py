@@ -3,18 +3,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import (
-    Case,
-    CharField,
-    F,
-    OuterRef,
-    Q,
-    QuerySet,
-    Subquery,
-    Value,
-    When,
-)
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -26,7 +15,7 @@ from mixadmin.audit.models import Entry
 from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import chips, choice, count_by, page, paged, part, search
 from mixadmin.common.remedies import CONNECTORS_CLOSED
-from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
+from mixadmin.common.states import STATUSES, UNFINISHED_RUN, Presence
 from mixadmin.jobs.models import Job
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
 from mixadmin.projects.models import Project, RemoteObject
@@ -36,29 +25,9 @@ from .forms import AdoptForm, ConnectorForm, DeleteForm
 from .kinds import DATA_FORMATS, FILE_ADVICE, KINDS
 from .models import Connector, ConnectorRun
 
-# How a connector stands, in one word: whether it is there, else its last run.
-STATUSES = {
-    **dict(Presence.choices),
-    **dict(RunState.choices),
-    "new": "No run yet",
-}
 GOING_ON = (Presence.PENDING, Presence.DELETING, *UNFINISHED_RUN)
 SORTS = {"newest": ("-pk",), "name": ("label", "pk")}
 RUNS_PER_PAGE = 30
-
-
-def with_status(rows: "QuerySet[Connector]") -> "QuerySet[Any]":
-    """The rows with `state` (a key of STATUSES) and `last_run_pk`."""
-    runs = ConnectorRun.objects.filter(connector=OuterRef("pk"), is_gap=False)
-    last = runs.order_by("-at", "-id")
-    return rows.annotate(
-        last_run_pk=Subquery(last.values("pk")[:1]),
-        state=Case(
-            When(~Q(presence=Presence.ACTIVE), then=F("presence")),
-            default=Coalesce(Subquery(last.values("state")[:1]), Value("new")),
-            output_field=CharField(),
-        ),
-    )
 
 
 @page
@@ -71,7 +40,6 @@ def connector_list(request: Request, project_id: int) -> HttpResponse:
     words = search(request)
     if words:
         rows = rows.filter(label__icontains=words)
-    rows = with_status(rows)
     counts = count_by(rows, "state")
     deleted = counts.pop(Presence.DELETED, 0)
     state = choice(request, "state", STATUSES)
@@ -101,12 +69,12 @@ def connector_list(request: Request, project_id: int) -> HttpResponse:
 def _lines(rows: Iterable[Any]) -> list[dict[str, Any]]:
     """Each connector with its last run, read in one query."""
     rows = list(rows)
-    runs = ConnectorRun.objects.in_bulk([r.last_run_pk for r in rows if r.last_run_pk])
+    runs = ConnectorRun.objects.in_bulk([r.last_run_id for r in rows if r.last_run_id])
     return [
         {
             "connector": row,
             "state": STATUSES.get(row.state, row.state),
-            "run": runs.get(row.last_run_pk),
+            "run": runs.get(row.last_run_id),
         }
         for row in rows
     ]
@@ -160,13 +128,12 @@ def _copied(project: Project, key: str) -> Connector:
 
 @page
 def connector_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
-    connector: Any = _connector(request.user, project_id, pk)
+    connector = _connector(request.user, project_id, pk)
     runs = ConnectorRun.objects.filter(connector=connector)
     found = paged(request, runs, order=("-at", "-pk"), size=RUNS_PER_PAGE)
     for run in found.rows:
         run.connector = connector
-    last = next((run for run in found.rows if run.pk == connector.last_run_pk), None)
-    last = last or runs.filter(pk=connector.last_run_pk).first()
+    last = connector.last_run
     jobs = list(Job.objects.for_target(connector)[:10])
     context = {
         "project": connector.project,
@@ -292,11 +259,13 @@ def adopt_remote(request: Request, project_id: int) -> HttpResponse:
 
 
 def _connector(user: User, project_id: int, pk: int, role: str = VIEWER) -> Connector:
-    """The connector, with the state and last run of `with_status`."""
+    """The connector, with its last run."""
     project = get_project(user, project_id, role)
-    rows = with_status(Connector.objects.filter(project=project))
-    connector: Connector = get_object_or_404(rows, pk=pk)
+    rows = Connector.objects.select_related("last_run")
+    connector: Connector = get_object_or_404(rows, project=project, pk=pk)
     connector.project = project
+    if connector.last_run:
+        connector.last_run.connector = connector
     return connector
 
 

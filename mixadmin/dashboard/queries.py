@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, F, Q, QuerySet
 from django.utils import timezone
 
 from mixadmin.accounts.models import User
@@ -59,12 +59,9 @@ def attention(user: User) -> list[Group]:
     """What needs somebody, most pressing first; groups with nothing are left out."""
     now = timezone.now()
     projects = Project.objects.visible_to(user)
-    imports = with_last_runs(
-        WarehouseImport.objects.present().filter(project__in=projects.values("pk"))
-    )
-    connectors = with_last_run(
-        Connector.objects.present().filter(project__in=projects.values("pk"))
-    )
+    mine = projects.values("pk")
+    imports = WarehouseImport.objects.present().filter(project__in=mine)
+    connectors = Connector.objects.present().filter(project__in=mine)
     groups = (
         ("The machinery", _machinery(now)),
         ("Jobs", _jobs(user)),
@@ -82,25 +79,6 @@ def attention(user: User) -> list[Group]:
         for title, items in groups
         if items
     ]
-
-
-def with_last_runs(imports: "QuerySet[Any]") -> "QuerySet[Any]":
-    """With `last_state` of the newest run, and `last_success`, when one last ended well."""
-    runs = ImportRun.objects.filter(warehouse_import=OuterRef("pk"), is_gap=False)
-    succeeded = runs.filter(state=RunState.SUCCEEDED).order_by("-ended_at")
-    found: QuerySet[Any] = imports.annotate(
-        last_state=Subquery(runs.order_by("-at", "-id").values("state")[:1]),
-        last_success=Subquery(succeeded.values("ended_at")[:1]),
-    )
-    return found
-
-
-def with_last_run(connectors: "QuerySet[Any]") -> "QuerySet[Any]":
-    """With `last_state` of the newest run."""
-    runs = ConnectorRun.objects.filter(connector=OuterRef("pk"), is_gap=False)
-    newest = runs.order_by("-at", "-id").values("state")[:1]
-    found: QuerySet[Any] = connectors.annotate(last_state=Subquery(newest))
-    return found
 
 
 def _machinery(now: datetime) -> list[Item]:
@@ -191,7 +169,7 @@ def _mirrors(imports: "QuerySet[Any]") -> list[Item]:
     mirrors = imports.filter(sync_mode="mirror_mode", presence=Presence.ACTIVE)
     for row in mirrors.select_related("project", "source"):
         kind = row.source.warehouse_type if row.source else ""
-        deadline = mirror_deadline(kind, row.last_success)
+        deadline = mirror_deadline(kind, row.last_success_at)
         if deadline is not None and deadline.level != "ok":
             item = Item(
                 deadline.level,
@@ -353,8 +331,8 @@ def health(user: User, *, most: int = 50) -> list[Health]:
     """How each project is, those with troubles first; at most `most` of them."""
     projects = Project.objects.visible_to(user)
     mine = projects.values("pk")
-    imports = with_last_runs(WarehouseImport.objects.present().filter(project__in=mine))
-    connectors = with_last_run(Connector.objects.present().filter(project__in=mine))
+    imports = WarehouseImport.objects.present().filter(project__in=mine)
+    connectors = Connector.objects.present().filter(project__in=mine)
     jobs = Job.objects.filter(project__in=mine)
     imports_failing = per_project(imports.filter(last_state=RunState.FAILED))
     connectors_failing = per_project(connectors.filter(last_state=RunState.FAILED))

@@ -5,10 +5,17 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
+from django.utils import timezone
 
 from mixadmin.accounts.models import User
 from mixadmin.common.crypto import SecretField
-from mixadmin.common.states import PRESENT, UNFINISHED_RUN, Presence, RunState
+from mixadmin.common.states import (
+    NEVER_RAN,
+    PRESENT,
+    UNFINISHED_RUN,
+    Presence,
+    RunState,
+)
 from mixadmin.common.validation import Checked, no_hidden_characters
 
 
@@ -185,6 +192,25 @@ class Managed(Checked, models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ManagedQuerySet.as_manager()
+
+    class Meta:
+        abstract = True
+
+
+class Runnable(Managed):
+    """What has runs, and how the newest of them stands.
+
+    Lists and the home page read that here and never from the runs, of which there are
+    many more. `managed.note_last_run` writes it, and whoever writes runs calls that. A
+    subclass has `last_run`, its runs as `runs`, and one word for how it stands (a key of
+    STATUSES) that the database itself keeps.
+    """
+
+    last_state = models.CharField(max_length=22, default=NEVER_RAN, editable=False)
+    # The `at` of the newest run; while there is none, when the row was made.
+    last_at = models.DateTimeField(default=timezone.now, editable=False)
+    # How many events the newest run brought; -1 where that is not known, for sorting.
+    last_events = models.BigIntegerField(default=-1, editable=False)
 
     class Meta:
         abstract = True

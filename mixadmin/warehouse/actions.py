@@ -31,6 +31,7 @@ from mixadmin.projects.managed import (
     enqueue_for,
     is_given,
     no_longer_remote,
+    note_last_run,
     read_again,
     require_active,
     require_adoptable,
@@ -426,6 +427,7 @@ def run_import(*, warehouse_import: WarehouseImport, actor: User | None) -> Job:
             at=now,
             seen_at=now,
         )
+        note_last_run(WarehouseImport.objects.filter(pk=warehouse_import.pk))
     return job
 
 
@@ -876,6 +878,7 @@ def _follow_run(job: Job, row: WarehouseImport, state: str) -> None:
             at=now,
             seen_at=now,
         )
+    note_last_run(WarehouseImport.objects.filter(pk=row.pk))
 
 
 @job_task("warehouse.delete_import", op=Op.DESTRUCTIVE)

@@ -15,7 +15,7 @@ from mixadmin.common.api_filters import (
 )
 from mixadmin.common.api_schema import describe
 from mixadmin.common.serializers import Nothing
-from mixadmin.common.states import Presence, RunState
+from mixadmin.common.states import STATUSES, Presence, RunState
 from mixadmin.jobs.serializers import accepted, accepted_schema
 from mixadmin.projects.access import EDITOR, VIEWER, get_project
 from mixadmin.projects.models import RemoteObject
@@ -140,6 +140,7 @@ class ImportFilters(Filters):
     kind = WordFilter()
     sync_mode = WordFilter()
     presence = django_filters.ChoiceFilter(choices=Presence.choices)
+    status = django_filters.ChoiceFilter(choices=list(STATUSES.items()))
     paused = FlagFilter()
     search = SearchFilter(field_name="name")
 

@@ -3,14 +3,14 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import models
-from django.db.models import Max, Q
+from django.db.models import Case, Q, Value, When
 from django.urls import reverse
 
 from mixadmin.common.crypto import CannotDecrypt, SecretJSONField
 from mixadmin.common.rules import clean_text
-from mixadmin.common.states import RunState
+from mixadmin.common.states import Presence
 from mixadmin.common.validation import raise_for
-from mixadmin.projects.models import Managed, Project, Run
+from mixadmin.projects.models import Managed, Project, Run, Runnable
 
 from .databricks import differs
 from .kinds import KINDS, WAREHOUSES, check_source, frequency_label
@@ -89,7 +89,7 @@ class WarehouseSource(Managed):
         raise_for(findings, self.accepted_warnings)
 
 
-class WarehouseImport(Managed):
+class WarehouseImport(Runnable):
     """A table that Mixpanel imports, once or again and again."""
 
     project = models.ForeignKey(
@@ -125,11 +125,35 @@ class WarehouseImport(Managed):
     watch_until = models.DateTimeField(null=True, blank=True)
     # None also when it is to be asked for anew.
     history_at = models.DateTimeField(null=True, blank=True)
+    last_run = models.ForeignKey(
+        "ImportRun",
+        null=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+    # When the newest run that succeeded ended; a Mirror import lives on from there.
+    last_success_at = models.DateTimeField(null=True, editable=False)
+    # How it stands in one word, a key of STATUSES; the database keeps it.
+    status = models.GeneratedField(
+        expression=Case(
+            When(~Q(presence=Presence.ACTIVE), then="presence"),
+            When(paused=True, then=Value("paused")),
+            default="last_state",
+        ),
+        output_field=models.CharField(max_length=22),
+        db_persist=True,
+    )
 
     class Meta:
         ordering = ["-pk"]
         indexes = [
-            models.Index(fields=["project", "presence", "-id"], name="warehouse_newest")
+            models.Index(
+                fields=["project", "presence", "-id"], name="warehouse_newest"
+            ),
+            models.Index(fields=["project", "status", "-id"], name="warehouse_status"),
+            models.Index(fields=["project", "name", "id"], name="warehouse_name"),
+            models.Index(fields=["project", "last_at", "id"], name="warehouse_last_at"),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -206,9 +230,7 @@ class WarehouseImport(Managed):
         """When it dies unless it runs; None for other sync modes."""
         if self.sync_mode != "mirror_mode" or self.source is None:
             return None
-        succeeded = self.runs.filter(state=RunState.SUCCEEDED)
-        last = succeeded.aggregate(last=Max("ended_at"))["last"]
-        return mirror_deadline(self.source.warehouse_type, last)
+        return mirror_deadline(self.source.warehouse_type, self.last_success_at)
 
 
 class ImportRun(Run):

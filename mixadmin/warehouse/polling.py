@@ -13,7 +13,7 @@ from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 from mixadmin.audit.actions import record
 from mixadmin.common import history
 from mixadmin.common.clock import db_now
-from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
+from mixadmin.common.states import GONE, UNFINISHED_RUN, Presence, RunState
 from mixadmin.jobs.actions import finish_polling
 from mixadmin.jobs.models import Job
 from mixadmin.jobs.polls import count_call
@@ -21,7 +21,7 @@ from mixadmin.jobs.registry import poller
 from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import warehouse as wire
 from mixadmin.mixpanel.client import MixpanelClient
-from mixadmin.projects.managed import note_presence, remember_unmanaged
+from mixadmin.projects.managed import note_last_run, note_presence, remember_unmanaged
 from mixadmin.projects.models import Project, RemoteObject
 from mixadmin.service_accounts.clients import client_for
 
@@ -266,6 +266,7 @@ def record_history(
             _write(known, key, run, now)
             news = news or (was_open and known.state not in UNFINISHED_RUN)
         news = bool(_give_up_unseen(row, now)) or news
+        note_last_run(WarehouseImport.objects.filter(pk=row.pk))
         open_runs = row.runs.unfinished().exists()
         if news and not open_runs:
             WarehouseImport.objects.filter(pk=row.pk).update(watch_until=None)
@@ -348,11 +349,14 @@ def _end_runs_of_gone_imports(project: Project) -> None:
     """Nobody is asked any more about the runs of an import that is not there."""
     gone = ImportRun.objects.filter(
         warehouse_import__project=project,
-        warehouse_import__presence__in=(Presence.MISSING, Presence.DELETED),
+        warehouse_import__presence__in=GONE,
     )
-    gone.unfinished().exclude(job__state__in=Job.RUNNABLE).update(
-        state=RunState.UNKNOWN, note=IMPORT_GONE
-    )
+    with transaction.atomic():
+        gone.unfinished().exclude(job__state__in=Job.RUNNABLE).update(
+            state=RunState.UNKNOWN, note=IMPORT_GONE
+        )
+        rows = WarehouseImport.objects.filter(project=project, presence__in=GONE)
+        note_last_run(rows.filter(last_state__in=UNFINISHED_RUN))
     _tell_jobs(gone)
 
 

@@ -21,7 +21,7 @@ from mixadmin.common.serializers import (
     Whole,
     Word,
 )
-from mixadmin.common.states import RunState
+from mixadmin.common.states import STATUSES, RunState
 from mixadmin.jobs.serializers import ExplainedSerializer
 
 from .kinds import frequency_of
@@ -73,6 +73,7 @@ class SourceDetailSerializer(SourceSerializer):
 class ImportSerializer(Row):
     """A table that Mixpanel imports, once or again and again."""
 
+    status = Word(choices=STATUSES)
     kind_label = serializers.CharField()
     sync_mode_label = serializers.CharField()
     frequency = serializers.SerializerMethodField()
@@ -100,6 +101,9 @@ class ImportSerializer(Row):
             "accepted_warnings",
             "paused",
             "paused_elsewhere",
+            "status",
+            "last_run",
+            "last_success_at",
             "mixpanel_id",
             "presence",
             "adopted",

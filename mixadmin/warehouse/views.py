@@ -4,19 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import (
-    Case,
-    CharField,
-    Count,
-    F,
-    OuterRef,
-    Q,
-    QuerySet,
-    Subquery,
-    Value,
-    When,
-)
-from django.db.models.functions import Coalesce
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -27,7 +15,7 @@ from mixadmin.accounts.requests import Request
 from mixadmin.audit.models import Entry
 from mixadmin.common.forms import ActionForm, errors_to_form, posted
 from mixadmin.common.pages import chips, choice, count_by, page, paged, part, search
-from mixadmin.common.states import PRESENT, UNFINISHED_RUN, Presence, RunState
+from mixadmin.common.states import PRESENT, STATUSES, UNFINISHED_RUN, Presence
 from mixadmin.jobs.models import Job
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
 from mixadmin.projects.models import Project, RemoteObject
@@ -49,12 +37,6 @@ from .kinds import KINDS, WAREHOUSES
 from .models import ImportRun, WarehouseImport, WarehouseSource
 from .sync_modes import SYNC_MODES
 
-# How an import stands, in one word: whether it is there, else its last run.
-STATUSES = {
-    **dict(Presence.choices),
-    **dict(RunState.choices),
-    "new": "No run yet",
-}
 GOING_ON = (Presence.PENDING, Presence.DELETING, *UNFINISHED_RUN)
 SORTS = {"newest": ("-pk",), "name": ("name", "pk")}
 RUNS_PER_PAGE = 30
@@ -147,7 +129,7 @@ def source_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
     context |= {
         "settings": _settings(source),
         "secrets": _names_of_secrets(source),
-        "imports": _lines(with_status(source.imports.present()).order_by("-pk")[:50]),
+        "imports": _lines(source.imports.present().order_by("-pk")[:50]),
         "warehouse": warehouse,
         "egress": warehouse.egress.get(source.project.region, ()) if warehouse else (),
         "entries": _entries(source),
@@ -223,21 +205,6 @@ def source_forget(request: Request, project_id: int, pk: int) -> HttpResponse:
 # --- Imports --------------------------------------------------------------------------
 
 
-def with_status(rows: "QuerySet[WarehouseImport]") -> "QuerySet[Any]":
-    """The rows with `status` (a key of STATUSES) and `last_run_pk`."""
-    runs = ImportRun.objects.filter(warehouse_import=OuterRef("pk"), is_gap=False)
-    last = runs.order_by("-at", "-id")
-    return rows.annotate(
-        last_run_pk=Subquery(last.values("pk")[:1]),
-        status=Case(
-            When(~Q(presence=Presence.ACTIVE), then=F("presence")),
-            When(paused=True, then=Value("paused")),
-            default=Coalesce(Subquery(last.values("state")[:1]), Value("new")),
-            output_field=CharField(),
-        ),
-    )
-
-
 @page
 def import_list(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id)
@@ -253,7 +220,6 @@ def import_list(request: Request, project_id: int) -> HttpResponse:
     words = search(request)
     if words:
         rows = rows.filter(name__icontains=words)
-    rows = with_status(rows)
     counts = count_by(rows, "status")
     deleted = counts.pop(Presence.DELETED, 0)
     status = choice(request, "state", STATUSES)
@@ -286,13 +252,13 @@ def import_list(request: Request, project_id: int) -> HttpResponse:
 def _lines(rows: Iterable[Any]) -> list[dict[str, Any]]:
     """Each import with its last run, read in one query."""
     rows = list(rows)
-    runs = ImportRun.objects.in_bulk([r.last_run_pk for r in rows if r.last_run_pk])
+    runs = ImportRun.objects.in_bulk([r.last_run_id for r in rows if r.last_run_id])
     return [
         {
             "import": row,
             "status": STATUSES.get(row.status, row.status),
-            "run": runs.get(row.last_run_pk),
-            "next": next_run(row, runs.get(row.last_run_pk)),
+            "run": runs.get(row.last_run_id),
+            "next": next_run(row, runs.get(row.last_run_id)),
         }
         for row in rows
     ]
@@ -359,14 +325,13 @@ def _switched(request: Request) -> tuple[QueryDict | None, str, ValidationError 
 
 @page
 def import_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
-    row: Any = _import(request.user, project_id, pk)
+    row = _import(request.user, project_id, pk)
     project = row.project
     runs = ImportRun.objects.filter(warehouse_import=row).select_related("job__actor")
     found = paged(request, runs, order=("-at", "-pk"), size=RUNS_PER_PAGE)
     for run in found.rows:
         run.warehouse_import = row
-    last = next((run for run in found.rows if run.pk == row.last_run_pk), None)
-    last = last or ImportRun.objects.filter(pk=row.last_run_pk).first()
+    last = row.last_run
     jobs = _jobs(row)
     left, free_at = actions.runs_left(project)
     context = {
@@ -611,11 +576,13 @@ def _source(
 def _import(
     user: User, project_id: int, pk: int, role: str = VIEWER
 ) -> WarehouseImport:
-    """The import, with the status and last run of `with_status`."""
+    """The import, with its source and its last run."""
     project = get_project(user, project_id, role)
-    rows = with_status(WarehouseImport.objects.filter(project=project))
-    row: WarehouseImport = get_object_or_404(rows.select_related("source"), pk=pk)
+    rows = WarehouseImport.objects.select_related("source", "last_run")
+    row: WarehouseImport = get_object_or_404(rows, project=project, pk=pk)
     row.project = project
+    if row.last_run:
+        row.last_run.warehouse_import = row
     return row
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 
 from mixadmin.audit.models import Entry
 from mixadmin.common.clock import db_now
@@ -137,7 +137,7 @@ def test_a_name_that_is_taken_here_does_not_stop_a_poll(project, sandbox, poll):
 @pytest.mark.parametrize("presence", [Presence.DELETING, Presence.MISSING])
 def test_the_name_of_what_may_come_back_is_not_given_away(project, presence):
     make.make_source(project=project, presence=presence)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError), transaction.atomic():
         make.make_source(project=project, mixpanel_id=72)
 
 
@@ -226,4 +226,5 @@ def test_a_mirror_deadline_counts_from_the_last_end_that_is_known(project):
     make.make_run(warehouse_import=row, started_at=now - timedelta(days=2))
     make.make_run(warehouse_import=row, started_at=now, ended_at=None)
     assert row.runs.filter(state=RunState.SUCCEEDED).count() == 2
+    row.refresh_from_db()
     assert row.mirror_deadline() is not None

@@ -490,9 +490,7 @@ def test_only_what_goes_on_is_fetched_again(page, project):
         part = page.get(where, headers=htmx).text
         assert 'hx-trigger="every' in part
         assert "<html" not in part
-    run.state = RunState.SUCCEEDED
-    run.ended_at = timezone.now()
-    run.save()
+    make.change_run(run, state=RunState.SUCCEEDED, ended_at=timezone.now())
     for where in (run.get_absolute_url(), row.get_absolute_url()):
         assert 'hx-trigger="every' not in page.get(where, headers=htmx).text
 
@@ -514,8 +512,7 @@ def test_the_whole_page_comes_anew_when_more_than_its_live_part_changed(page, pr
     assert page.get(where, headers=asked)["HX-Refresh"] == "true"
     asked["Stamp"] = "active"
     assert "HX-Refresh" not in page.get(where, headers=asked)
-    run.state, run.ended_at = RunState.SUCCEEDED, timezone.now()
-    run.save()
+    make.change_run(run, state=RunState.SUCCEEDED, ended_at=timezone.now())
     ended = page.get(where, headers=asked)
     assert (ended["HX-Refresh"], ended.text) == ("true", "")
 
