@@ -7,7 +7,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from mixadmin.audit.actions import record
-from mixadmin.common.rules import check_choice, clean_text
+from mixadmin.common import zones
+from mixadmin.common.rules import Finding, any_of, check_choice, clean_text, shown
 from mixadmin.common.validation import raise_for
 
 from .models import ApiToken, User
@@ -48,6 +49,47 @@ def create_user(
         user.save()
         record(actor=None, verb="added person", target=user)
     return user
+
+
+def change_preferences(
+    *,
+    actor: User,
+    theme: str | None = None,
+    density: str | None = None,
+    time_zone: str | None = None,
+    shortcuts: bool | None = None,
+) -> User:
+    """Keep how a person likes the pages. None leaves a preference as it is.
+
+    No entry in the audit log: nobody else is concerned.
+    """
+    wanted = {
+        "theme": theme,
+        "density": density,
+        "time_zone": time_zone,
+        "shortcuts": shortcuts,
+    }
+    changes = {name: value for name, value in wanted.items() if value is not None}
+    findings = _check_look("theme", theme, User.Theme.values)
+    findings += _check_look("density", density, User.Density.values)
+    if time_zone and time_zone not in zones.known():
+        message = (
+            f"“{shown(time_zone)}” is no time zone. Use a name such as Asia/Tokyo."
+        )
+        findings.append(Finding("time_zone", message, "choice"))
+    raise_for(findings)
+    for name, value in changes.items():
+        setattr(actor, name, value)
+    actor.save(update_fields=[*changes])
+    return actor
+
+
+def _check_look(name: str, value: str | None, choices: list[str]) -> list[Finding]:
+    if value is None or value in choices:
+        return []
+    usable = any_of(choice for choice in choices if choice)
+    message = f"“{shown(value)}” is not a choice. Use {usable}, or leave it empty."
+    return [Finding(name, message, "choice")]
 
 
 def create_token(*, actor: User, name: str, days: str) -> tuple[ApiToken, str]:

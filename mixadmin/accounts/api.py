@@ -17,8 +17,14 @@ from mixadmin.common.api import (
 from mixadmin.common.api_schema import describe
 
 from . import actions
-from .models import ApiToken
-from .serializers import NewToken, NewTokenSerializer, TokenSerializer
+from .models import ApiToken, User
+from .serializers import (
+    MeSerializer,
+    NewToken,
+    NewTokenSerializer,
+    Preferences,
+    TokenSerializer,
+)
 
 
 class SignInHere(BaseAuthentication):
@@ -100,3 +106,22 @@ class TokenViewSet(ApiViewSet):
     def find_token(self, token_key: str) -> Any:
         tokens = ApiToken.objects.filter(user=self.user, token_key=token_key)
         return find(tokens)
+
+
+class MeViewSet(ApiViewSet):
+    """You."""
+
+    tag = "You"
+    queryset = User.objects.none()
+
+    @describe(responses=MeSerializer)
+    def retrieve(self, request: Request) -> Response:
+        """Who you are, and how you like the pages."""
+        return Response(MeSerializer(self.user).data)
+
+    @describe(request=Preferences, responses=MeSerializer)
+    def partial_update(self, request: Request) -> Response:
+        """Change how you like the pages."""
+        values = self.read(Preferences, partial=True)
+        person = actions.change_preferences(actor=self.user, **values)
+        return Response(MeSerializer(person).data)

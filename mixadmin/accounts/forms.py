@@ -2,9 +2,11 @@ from typing import Any
 
 from django.contrib.auth.forms import AuthenticationForm
 
-from mixadmin.common.forms import ActionForm, Choice, Text
+from mixadmin.common import zones
+from mixadmin.common.forms import ActionForm, Choice, Text, Tick
 
 from .actions import may_be_a_name
+from .models import User
 
 LIFETIMES = (
     ("30", "30 days"),
@@ -21,6 +23,21 @@ class TokenForm(ActionForm):
         asked=True,
     )
     days = Choice(label="Good for", choices=LIFETIMES, initial="90", asked=True)
+
+
+class PreferencesForm(ActionForm):
+    theme = Choice(label="Colours", choices=User.Theme.choices)
+    density = Choice(label="Rows of lists", choices=User.Density.choices)
+    time_zone = Choice(
+        label="Time zone",
+        choices=zones.choices(),
+        help_text="Times are shown in it, and read in it where you type one.",
+    )
+    shortcuts = Tick(
+        label="Single-key shortcuts",
+        help_text="Such as j and k to move in a list. Press ? to see them all. "
+        "Ctrl+K works without them.",
+    )
 
 
 class SignInForm(AuthenticationForm):

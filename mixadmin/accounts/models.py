@@ -23,6 +23,8 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]
     )
     # An IANA name; "" for the zone that their browser tells, else UTC.
     time_zone = models.CharField(max_length=64, default="", blank=True)
+    # Single keys do things; who dictates or types by accident switches them off.
+    shortcuts = models.BooleanField(default=True)
 
 
 class SavedView(models.Model):

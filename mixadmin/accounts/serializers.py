@@ -1,9 +1,9 @@
 from rest_framework import serializers
 
-from mixadmin.common.serializers import Reader, Row, Text
+from mixadmin.common.serializers import Flag, Reader, Row, Text
 
 from .actions import LIFETIMES
-from .models import ApiToken
+from .models import ApiToken, User
 
 
 class TokenSerializer(Row):
@@ -35,3 +35,22 @@ class NewToken(Reader):
     # Read by SignInHere, which looks at them before anything else.
     username = Text(required=False, help_text="Not needed when you are signed in.")
     password = Text(required=False, help_text="Goes with username.", write_only=True)
+
+
+class MeSerializer(Row):
+    """A person who signed in, and how they like the pages."""
+
+    class Meta:
+        model = User
+        fields = ["username", "email", "theme", "density", "time_zone", "shortcuts"]
+
+
+class Preferences(Reader):
+    theme = Text(required=False, help_text="light, dark or empty: as the system.")
+    density = Text(required=False, help_text="dense or empty: comfortable.")
+    time_zone = Text(
+        required=False,
+        help_text="An IANA name such as Europe/Berlin, or empty: as the browser tells. "
+        "Times in this API are UTC whatever it is.",
+    )
+    shortcuts = Flag(required=False, help_text="Whether single keys do things.")

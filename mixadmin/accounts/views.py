@@ -1,16 +1,18 @@
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView
+from django.core.exceptions import BadRequest, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
+from mixadmin.common import zones
 from mixadmin.common.forms import errors_to_form, posted
-from mixadmin.common.pages import page
+from mixadmin.common.pages import back, page
 
-from .actions import create_token, revoke_token
-from .forms import SignInForm, TokenForm
+from .actions import change_preferences, create_token, revoke_token
+from .forms import PreferencesForm, SignInForm, TokenForm
 from .models import ApiToken
 from .requests import Request
 
@@ -30,6 +32,38 @@ def sign_in(request: HttpRequest) -> HttpResponseBase:
     if request.method == "POST" and response.status_code == 200:
         response.status_code = 422
     return response
+
+
+PREFERENCES = ("theme", "density", "time_zone", "shortcuts")
+
+
+@page
+def preferences(request: Request) -> HttpResponse:
+    now = {name: getattr(request.user, name) for name in PREFERENCES}
+    form = PreferencesForm(posted(request), initial=now)
+    if form.is_valid():
+        with errors_to_form(form):
+            change_preferences(actor=request.user, **form.cleaned_data)
+            messages.success(request, "Your preferences are saved.")
+            return redirect("accounts:preferences")
+    context = {"form": form}
+    return render(request, "accounts/preferences.html", context, status=form.status)
+
+
+@require_POST
+@page
+def switch(request: Request) -> HttpResponse:
+    """One preference at a press of a button, or UTC for this session, and back again."""
+    theme, density = request.POST.get("theme"), request.POST.get("density")
+    try:
+        change_preferences(actor=request.user, theme=theme, density=density)
+    except ValidationError:
+        raise BadRequest("There is no such look.") from None
+    if request.POST.get("times") == "utc":
+        request.session[zones.IN_UTC] = True
+    elif "times" in request.POST:
+        request.session.pop(zones.IN_UTC, None)
+    return redirect(back(request) or "dashboard:home")
 
 
 @page

@@ -33,7 +33,18 @@ REGIONS = (
 def known() -> frozenset[str]:
     """The IANA names that may be chosen; not those that hang on the server's files."""
     names = {n for n in available_timezones() if n.partition("/")[0] in REGIONS}
-    return frozenset(names | {"UTC", "Etc/UTC"})
+    return frozenset(names | {"UTC"})
+
+
+def choices() -> list[tuple[str, Any]]:
+    """For a form: none, UTC, and every name in groups by its first part."""
+    grouped: dict[str, list[tuple[str, str]]] = {region: [] for region in REGIONS}
+    for name in sorted(known()):
+        region, _, place = name.partition("/")
+        if region in grouped:
+            words = place.replace("_", " ").replace("/", ", ")
+            grouped[region].append((name, words))
+    return [("", "As the browser tells"), ("UTC", "UTC"), *grouped.items()]
 
 
 def named(name: str) -> ZoneInfo | None:

@@ -10,7 +10,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mixadmin.accounts.api import TokenViewSet
+from mixadmin.accounts.api import MeViewSet, TokenViewSet
 from mixadmin.audit.api import AuditViewSet
 from mixadmin.common.api import ApiViewSet
 from mixadmin.common.api_schema import describe
@@ -203,6 +203,7 @@ urlpatterns = [
     route(f"{JOB}cancel/", JobViewSet, post="cancel"),
     route(f"{JOB}decide/", JobViewSet, post="decide"),
     route(f"{JOB}dismiss/", JobViewSet, post="dismiss"),
+    route("me/", MeViewSet, get="retrieve", patch="partial_update"),
     route("tokens/", TokenViewSet, **BOTH),
     route("tokens/<str:token_key>/", TokenViewSet, "token", **NO_PATCH),
     route("catalogue/warehouse/", WarehouseCatalogueViewSet, **READ_ONLY),

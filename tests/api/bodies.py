@@ -131,6 +131,12 @@ BODIES = {
         "credential": "service_account",
     },
     "job_decide": {"choice": "again", "candidate": ""},
+    "me_partial_update": {
+        "theme": "dark",
+        "density": "dense",
+        "time_zone": "Europe/Berlin",
+        "shortcuts": True,
+    },
     "token_create": {"name": "a", "days": "30"},
 }
 

@@ -12,6 +12,8 @@ OF_NOBODY = {
     "job_list",
     "token_list",
     "token_create",
+    "me_retrieve",
+    "me_partial_update",
     "warehouse_catalogue_retrieve",
     "connector_catalogue_retrieve",
     "ingestion_catalogue_retrieve",
