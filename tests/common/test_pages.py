@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import BadRequest
 from django.test import RequestFactory
 
-from mixadmin.common.pages import chips, choice, paged, search, url_with
+from mixadmin.common.pages import chips, choice, paged, search, tabs, url_with
 from mixadmin.jobs.models import Job
 from mixadmin.projects.models import Project
 from tests import make
@@ -144,3 +144,47 @@ def test_a_refusal_leads_back_only_to_our_own_pages(page, owner, project):
 def test_ids_of_any_size_inside_a_project_are_answered_404(page, project, pk):
     url = f"/projects/{project.pk}/members/{pk}/remove/"
     assert page.post(url).status_code == 404
+
+
+# --- Live parts -----------------------------------------------------------------------
+
+HTMX = {"HX-Request": "true"}
+
+
+def test_a_part_that_has_not_changed_is_not_sent_again(page, project):
+    make.make_job(project=project, state="queued")
+    first = page.get("/jobs/", headers=HTMX)
+    again = {**HTMX, "If-None-Match": first["ETag"]}
+    same = page.get("/jobs/", headers=again)
+    assert (first.status_code, same.status_code) == (200, 304)
+    assert same.content == b""
+    assert same["ETag"] == first["ETag"]
+    make.make_job(project=project, title="Another", state="queued")
+    other = page.get("/jobs/", headers=again)
+    assert other.status_code == 200
+    assert "Another" in other.text
+    assert other["ETag"] != first["ETag"]
+
+
+def test_csrf_masks_and_relative_times_are_no_change(page, project):
+    row = make.make_import(project=project)
+    make.make_run(warehouse_import=row, state="running", ended_at=None)
+    shown = [page.get(row.get_absolute_url(), headers=HTMX) for _ in range(2)]
+    assert "csrfmiddlewaretoken" in shown[0].text
+    assert shown[0].content != shown[1].content
+    assert shown[0]["ETag"] == shown[1]["ETag"]
+
+
+def test_a_whole_page_is_always_sent(page, project):
+    answer = page.get("/jobs/")
+    assert "ETag" not in answer
+    etag = page.get("/jobs/", headers=HTMX)["ETag"]
+    assert page.get("/jobs/", headers={"If-None-Match": etag}).status_code == 200
+
+
+def test_the_tab_of_this_page_is_marked():
+    found = tabs(asked(path="/a/runs/"), ("Overview", "/a/"), ("Runs", "/a/runs/", 3))
+    assert [(tab.label, tab.count, tab.active) for tab in found] == [
+        ("Overview", None, False),
+        ("Runs", 3, True),
+    ]

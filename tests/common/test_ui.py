@@ -160,3 +160,36 @@ def test_an_error_tells_meaning_remedy_message_and_folds_the_raw_answer():
     assert "&lt;i&gt;" in before
     assert "{}" in folded
     assert "Failed without a reason" in shown('{% explain_run "" %}')
+
+
+def test_a_count_is_grouped_and_what_is_not_known_is_not_zero():
+    assert shown("{{ a|count }} {{ b|count }} {{ c|count }}", a=30112, b=None, c=0) == (
+        "30,112 unknown 0"
+    )
+
+
+def test_an_icon_is_for_the_eye_only():
+    drawn = shown('{% icon "pause" %}')
+    assert drawn.startswith("<svg ")
+    assert 'aria-hidden="true"' in drawn
+    assert 'class="icon"' in drawn
+    assert "style=" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("here", "exact", "mark"),
+    [
+        ("/jobs/", False, 'aria-current="page"'),
+        ("/jobs/7/", False, 'aria-current="true"'),
+        ("/jobs/7/", True, ""),
+        ("/errors/", False, ""),
+    ],
+)
+def test_the_rail_says_where_one_is(here, exact, mark):
+    request = RequestFactory().get(here)
+    line = shown(
+        '{% place "/jobs/" "house" "Jobs" exact=exact %}', request=request, exact=exact
+    )
+    assert 'href="/jobs/"' in line
+    assert (mark in line) if mark else ("aria-current" not in line)
+    assert shown('{% place "" "house" "Jobs" %}', request=request) == ""
