@@ -15,7 +15,8 @@ from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import SafeString
 
-from .templatetags.ui import lasting
+from . import zones
+from .templatetags.ui import lasting, to_second
 
 # The plot, in pixels: the height of the whole, where the top value and 0 lie.
 HEIGHT, TOP, BASE = 176, 26, 150
@@ -377,13 +378,13 @@ def _times(moments: Sequence[datetime]) -> list[str]:
     """As short as the stretch allows, always with the zone."""
     near = max(moments) - min(moments) < timedelta(hours=20)
     shape = "%H:%M" if near else "%Y-%m-%d"
-    return [f"{m:{shape}} {m.tzname()}" for m in map(timezone.localtime, moments)]
+    return [f"{m:{shape}} {zones.label(m)}" for m in map(zones.local, moments)]
 
 
 def moment(at: datetime) -> str:
     """A time as the tables write it, in the zone of the person."""
-    local = timezone.localtime(at)
-    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
+    local = zones.local(at)
+    return f"{to_second(local)} {zones.label(local)}"
 
 
 def _end(band: Band) -> str:
@@ -392,12 +393,10 @@ def _end(band: Band) -> str:
 
 def _written(points: Sequence[Point], unit: Unit) -> list[tuple[str, str, str]]:
     """(time, value, both and the state in one sentence, escaped) of each point."""
-    zone = timezone.get_current_timezone()
     words = "" if unit is DURATION else f" {unit.words}"
     found: list[tuple[str, str, str]] = []
     for point in points:
-        local = point.at.astimezone(zone)
-        at = f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
+        at = moment(point.at)
         if point.value is None:
             value, said = "unknown", f"{unit.words} unknown"
         else:
@@ -523,12 +522,12 @@ def stacked(
             "</g>"
         )
         left += width
-    told = ", ".join(f"{_count(p.value)} {p.label.lower()}" for p in parts)
+    counts = ", ".join(f"{_count(p.value)} {p.label.lower()}" for p in parts)
     balance = "" if total is None or unknown else _balance(total - known)
     return Chart(
         id=id,
         title=title,
-        label=f"{title}. {whole}: {_count(total)}; {told}.{balance}",
+        label=f"{title}. {whole}: {_count(total)}; {counts}.{balance}",
         body=SafeString("".join(marks) if shares else ""),
         heads=("What", "Count", f"Share of {whole.lower()}"),
         rows=(
