@@ -42,6 +42,8 @@ class Secret:
 class CannotDecrypt(Exception):
     """No key of ENCRYPTION_KEYS opens a stored secret."""
 
+    code = "cannot_decrypt"
+
 
 NO_KEY = "A stored secret cannot be opened with any key of ENCRYPTION_KEYS."
 

@@ -12,9 +12,9 @@ from django.views.decorators.http import require_POST
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.audit.models import Entry
+from mixadmin.common.causes import CAUSES
 from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import chips, choice, count_by, page, paged, part, search
-from mixadmin.common.remedies import CONNECTORS_CLOSED
 from mixadmin.common.states import STATUSES, UNFINISHED_RUN, Presence
 from mixadmin.jobs.models import Job
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
@@ -82,7 +82,7 @@ def _lines(rows: Iterable[Any]) -> list[dict[str, Any]]:
 
 def _closed(project: Project) -> Any:
     """Why there can be no connectors, where Mixpanel has closed them."""
-    return CONNECTORS_CLOSED if project.connectors_open is False else None
+    return CAUSES["connectors_closed"] if project.connectors_open is False else None
 
 
 @page

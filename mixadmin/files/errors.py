@@ -14,7 +14,7 @@ from mixadmin.common.errors import Refused
 
 
 class PlaceError(Exception):
-    """`kind` is a key of REMEDIES; the message tells what happened, in whole sentences."""
+    """`kind` is a key of causes.KINDS; the message tells what happened, in whole sentences."""
 
     kind = ""
 

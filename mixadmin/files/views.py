@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.audit.models import Entry
+from mixadmin.common.causes import Cause
 from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import (
     chips,
@@ -22,7 +23,7 @@ from mixadmin.common.pages import (
     search,
     url_with,
 )
-from mixadmin.common.remedies import Explanation, explain
+from mixadmin.common.remedies import explain
 from mixadmin.common.states import verification_words
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
 from mixadmin.projects.models import Project
@@ -280,7 +281,7 @@ class Browse:
     crumbs: list[tuple[str, str]]
     next_url: str = ""
     start_url: str = ""
-    problem: Explanation | None = None
+    problem: Cause | None = None
     message: str = ""
     status: int = 200
 

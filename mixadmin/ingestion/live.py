@@ -8,8 +8,9 @@ from typing import Any
 
 from mixadmin.accounts.models import User
 from mixadmin.audit.actions import record
+from mixadmin.common.causes import Cause
 from mixadmin.common.errors import Refused, Wait
-from mixadmin.common.remedies import Explanation, explain_answer
+from mixadmin.common.remedies import explain_answer
 from mixadmin.common.rules import Finding, check_json, json_type_name
 from mixadmin.common.validation import raise_for
 from mixadmin.dataprep.findings import REFUSED, RULES
@@ -88,7 +89,7 @@ class Sent:
     verdict: str
     arrived: int | None
     found: list[Found]
-    error: Explanation | None = None
+    error: Cause | None = None
 
 
 def check_live(*, endpoint: str, events: Any, credential: str) -> list[Found]:

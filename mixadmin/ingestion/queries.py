@@ -9,8 +9,6 @@ from typing import Any
 from django.db.models import BigIntegerField, Case, F, QuerySet, Sum, When
 from django.db.models.functions import Coalesce, Greatest
 
-from mixadmin.dataprep.findings import RULES
-
 from .models import (
     COUNTS,
     Ingestion,
@@ -79,30 +77,6 @@ def unknown_batches(ingestion: Ingestion) -> QuerySet[UnsettledBatch]:
     return UnsettledBatch.objects.filter(
         part__file__ingestion=ingestion, state=UnsettledBatch.State.UNKNOWN
     ).select_related("part__file", "decided_by")
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What a code of a rejected record means. mend: the slug of what can cure it."""
-
-    title: str
-    meaning: str
-    remedy: str
-    mend: str = ""
-
-
-MIXPANEL_SAYS = Words(
-    "Refused by Mixpanel",
-    "The record passed our own checks and Mixpanel did not take it.",
-    "Read Mixpanel's words, correct the records in their source, and send these again.",
-)
-
-
-def words_for(code: str) -> Words:
-    rule = RULES.get(code)
-    if rule is None:
-        return MIXPANEL_SAYS
-    return Words(rule.title, rule.meaning, rule.remedy, rule.mend)
 
 
 def with_file_books(ingestion: Ingestion, files: Sequence[Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from mixadmin.common.remedies import explain
+from mixadmin.common.remedies import explain, explain_record
 from mixadmin.common.serializers import (
     OBJECT,
     Flag,
@@ -238,17 +238,17 @@ class RejectedGroupSerializer(Row):
         ]
 
     def get_title(self, group: RejectedGroup) -> str:
-        return queries.words_for(group.code).title
+        return explain_record(group.code, group.message).title
 
     def get_meaning(self, group: RejectedGroup) -> str:
-        return queries.words_for(group.code).meaning
+        return explain_record(group.code, group.message).meaning
 
     def get_remedy(self, group: RejectedGroup) -> str:
-        return queries.words_for(group.code).remedy
+        return explain_record(group.code, group.message).remedy
 
     def get_mend(self, group: RejectedGroup) -> str:
         """What can cure it when it is sent again; "" where nothing can."""
-        return queries.words_for(group.code).mend
+        return explain_record(group.code, group.message).mend
 
 
 class UnsettledBatchSerializer(Row):

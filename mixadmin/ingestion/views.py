@@ -26,6 +26,7 @@ from mixadmin.common.pages import (
     part,
     search,
 )
+from mixadmin.common.remedies import explain_record
 from mixadmin.files.actions import store_posted_files
 from mixadmin.files.models import SourceBucket, Upload
 from mixadmin.files.views import browse, upload_context
@@ -348,7 +349,7 @@ def rejected(request: Request, project_id: int, pk: int) -> HttpResponse:
         "form": form,
         "paged": found,
         "groups": [
-            {"group": group, "words": queries.words_for(group.code)}
+            {"group": group, "words": explain_record(group.code, group.message)}
             for group in found.rows
         ],
         "resends": ingestion.resends.all()[:20],

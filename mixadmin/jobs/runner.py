@@ -20,10 +20,10 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
+from mixadmin.common.causes import KINDS
 from mixadmin.common.clock import db_now
 from mixadmin.common.crypto import CannotDecrypt
 from mixadmin.common.errors import Refused, Wait
-from mixadmin.common.remedies import REMEDIES
 from mixadmin.mixpanel.errors import BadRequest, MixpanelError
 
 from . import limits, registry
@@ -324,7 +324,7 @@ def _work(job: Job, work: Work) -> None:
 def _kind_of(error: Exception) -> str:
     """What a refusal is called on the job: by its own code where that has a remedy."""
     code = getattr(error, "code", "")
-    return code if isinstance(error, Refused) and code in REMEDIES else "refused"
+    return code if isinstance(error, Refused) and code in KINDS else "refused"
 
 
 def _pause(job: Job, work: Work, error: MixpanelError) -> None:

@@ -4,74 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mixadmin.common.causes import KINDS, UNKNOWN
 from mixadmin.common.remedies import (
-    CONNECTORS_CLOSED,
-    NOT_KNOWN,
-    REMEDIES,
-    REQUEST_PATTERNS,
-    RUN_PATTERNS,
-    UNKNOWN_KIND,
     explain,
+    explain_record,
+    explain_row,
     explain_run_failure,
 )
-
-KINDS = [
-    "rate_limited",
-    "server_failed",
-    "unreachable",
-    "reply_lost",
-    "bad_request",
-    "not_authenticated",
-    "not_allowed",
-    "not_found",
-    "too_large",
-    "redirected",
-    "unexpected_response",
-    # Of jobs, not of answers.
-    "look_failed",
-    "refused",
-    "run_failed",
-    "run_unseen",
-    "worker_lost",
-    "internal",
-    # Of files.
-    "file_changed",
-    "file_missing",
-    "file_not_permitted",
-    "file_unreachable",
-    "file_unusable",
-    "file.cut",
-    "file.broken",
-    "file.bomb",
-    "file.expands_too_much",
-    "file.too_short",
-    # Of ingestions.
-    "files_failed",
-    "books",
-    "nothing_imported",
-    "token_refused",
-    "no_token",
-]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_error_has_words(kind):
-    explanation = explain(kind)
-
-    assert explanation.title and explanation.meaning and explanation.remedy
-    assert explanation is not UNKNOWN_KIND
-
-
-def test_there_is_no_entry_that_nothing_asks_for():
-    assert set(REMEDIES) == set(KINDS)
-
-
-def test_all_words_are_whole_sentences_without_a_full_stop_in_the_title():
-    patterns = [p.explanation for p in (*REQUEST_PATTERNS, *RUN_PATTERNS)]
-    for explanation in (*REMEDIES.values(), *patterns):
-        assert not explanation.title.endswith(".")
-        assert explanation.meaning.endswith(".")
-        assert explanation.remedy.endswith((".", ";"))
 
 
 def test_an_unknown_kind_says_its_status():
@@ -93,10 +32,16 @@ def test_known_texts_get_exact_words():
 
 
 def test_a_refused_connector_may_be_a_closed_feature():
-    assert explain("not_allowed", context={"area": "connectors"}) is CONNECTORS_CLOSED
-    assert explain("not_found", context={"area": "connectors"}) is CONNECTORS_CLOSED
+    assert (
+        explain("not_allowed", context={"area": "connectors"})
+        is KINDS["connectors_closed"]
+    )
+    assert (
+        explain("not_found", context={"area": "connectors"})
+        is KINDS["connectors_closed"]
+    )
     one = explain("not_found", context={"area": "connectors", "remote_id": "7"})
-    assert one is REMEDIES["not_found"]
+    assert one is KINDS["not_found"]
 
 
 @pytest.mark.parametrize(
@@ -152,8 +97,8 @@ def test_a_permission_on_data_is_not_taken_for_the_dataset_of_mirror():
 
 
 def test_words_for_one_warehouse_are_not_used_for_another():
-    assert explain_run_failure("any file", warehouse_type="postgres") is NOT_KNOWN
-    assert explain_run_failure("any file") is NOT_KNOWN
+    assert explain_run_failure("any file", warehouse_type="postgres") is UNKNOWN
+    assert explain_run_failure("any file") is UNKNOWN
 
 
 @pytest.mark.parametrize("message", ["", "  \n"])
@@ -165,6 +110,30 @@ def test_a_run_without_text_says_where_to_look(message):
     assert "never why" in plain.meaning
     assert "Query History" in snowflake.remedy
     assert "compression" in bucket.remedy
+
+
+def test_a_record_is_explained_by_our_check_or_by_mixpanels_text():
+    ours = explain_record("event.time.future")
+    theirs = explain_record(
+        "refused", "'properties.time' is invalid: must not be in the future"
+    )
+
+    assert ours is theirs and ours.code == "event.time.future"
+    assert explain_record("refused", "no such thing").code == "record.refused"
+
+
+def test_a_batch_that_is_refused_as_a_whole_is_explained_by_its_record():
+    text = "identity events are not allowed when project is using simplified identity"
+
+    assert explain("bad_request", message=text).code == "event.identity_verb"
+    assert explain("server_failed", message=text).code == "server_failed"
+
+
+def test_a_row_of_a_lookup_table_is_explained():
+    known = explain_row("invalid row: wrong number of fields")
+
+    assert known is not None and known.code == "lookup.row.field_count"
+    assert explain_row("no such thing") is None
 
 
 @given(st.text(), st.sampled_from(["", "bigquery", "gcsImport", "x"]))
