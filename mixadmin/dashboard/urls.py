@@ -5,5 +5,6 @@ from . import styleguide, views
 app_name = "dashboard"
 urlpatterns = [
     path("", views.home, name="home"),
+    path("pulse/", views.pulse, name="pulse"),
     path("styleguide/", styleguide.styleguide, name="styleguide"),
 ]

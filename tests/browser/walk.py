@@ -14,6 +14,7 @@ from tests.browser.installation import until
 PAGES = {
     "dashboard:home": "/",
     "accounts:tokens": "/accounts/tokens/",
+    "accounts:preferences": "/accounts/preferences/",
     "projects:list": "/projects/",
     "projects:list / nothing fits": "/projects/?q=no-such-thing",
     "projects:create": "/projects/create/",
@@ -124,6 +125,7 @@ PAGES = {
 # What only changes something: it is answered to POST alone, which the walk checks.
 POST_ONLY = {
     "accounts:sign_out",
+    "accounts:switch",
     "accounts:token_revoke",
     "projects:verify",
     "projects:member_remove",
@@ -154,6 +156,7 @@ POST_ONLY = {
 
 # What is no page of ours, and why.
 NO_PAGE = {
+    "dashboard:pulse": "JSON for title, icon and rail",
     "healthz": "two letters for a load balancer",
     "accounts:sign_in": "walked by somebody who is not signed in",
     "lookups:rows": "a CSV file",

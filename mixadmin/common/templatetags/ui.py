@@ -186,26 +186,50 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def place(
-    context: Context, url: str, picture: str, words: str, exact: bool = False
+    context: Context,
+    url: str,
+    picture: str,
+    words: str,
+    exact: bool = False,
+    go: str = "",
+    after: str = "",
 ) -> SafeString:
     """{% place url "house" "Home" %}: a line of the rail, marked where one is.
 
     One is also there on the pages below the URL, unless `exact`. Nothing is shown for
-    a URL that does not exist.
+    a URL that does not exist. go: the key that leads there after g; see keys.js.
+    after: what stands behind the words.
     """
     if not url:
         return SafeString()
     path = context["request"].path
     here = path == url or (not exact and path.startswith(url))
     return format_html(
-        '<li><a href="{}"{}>{} {}</a></li>',
+        '<li><a href="{}"{}{}>{} {}{}</a></li>',
         url,
+        format_html(' data-go="{}"', go) if go else "",
         SafeString(
             f' aria-current="{"page" if path == url else "true"}"' if here else ""
         ),
         icon(picture),
         words,
+        after,
     )
+
+
+@register.inclusion_tag("_zone.html", takes_context=True)
+def zone(context: Context) -> Mapping[str, Any]:
+    """{% zone %}: whose times these are, and the way to UTC and back."""
+    request: HttpRequest = context["request"]
+    own = zones.own(request, request.user)
+    return {
+        "name": zones.active_name(),
+        "label": zones.active_label(),
+        "own": own,
+        "in_utc": zones.IN_UTC in request.session,
+        "is_utc": str(own) == "UTC",
+        "csrf_token": context.get("csrf_token"),
+    }
 
 
 @register.filter

@@ -1,0 +1,238 @@
+// The keyboard, and what a tab tells by itself: its zone, its title, its icon.
+"use strict";
+
+(() => {
+  const PULSE = 10000;
+  // So long the key after g counts.
+  const SECOND_KEY = 1500;
+  const root = document.documentElement;
+
+  // --- The zone of the browser, for who chose none; times tell how long ago they are.
+
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  if (timeZone) {
+    const secure = location.protocol === "https:" ? ";secure" : "";
+    document.cookie = `zone=${timeZone};path=/;max-age=31536000;samesite=lax${secure}`;
+  }
+
+  // As common/templatetags/ui.py says it.
+  function relative(then, now) {
+    const minutes = Math.floor(Math.abs(then - now) / 60000);
+    const later = then > now;
+    if (!minutes) return later ? "in under a minute" : "just now";
+    let words = `${Math.floor(minutes / 1440)} days`;
+    if (minutes < 60) words = `${minutes} min`;
+    else if (minutes < 180) words = `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+    else if (minutes < 2880) words = `${Math.floor(minutes / 60)} h`;
+    return later ? `in ${words}` : `${words} ago`;
+  }
+
+  document.addEventListener("pointerover", (event) => {
+    const time = event.target.closest("time[datetime]");
+    if (!time) return;
+    time.dataset.utc ??= time.title;
+    const far = relative(new Date(time.dateTime).getTime(), Date.now());
+    time.title = time.dataset.utc ? `${time.dataset.utc}, ${far}` : far;
+  });
+
+  // --- The pulse: what runs and fails, in title, icon and rail, while somebody looks.
+
+  const icon = document.querySelector("link[data-pulse]");
+  const prefix = (words) => (words ? `(${words}) ` : "");
+  let words = icon ? icon.dataset.words : "";
+  let etag = "";
+  let failures = 0;
+  let timer = 0;
+
+  function tell(told) {
+    const had = prefix(words);
+    const name = document.title.startsWith(had)
+      ? document.title.slice(had.length) : document.title;
+    words = told.words;
+    document.title = prefix(words) + name;
+    icon.href = icon.dataset[told.icon || "calm"];
+    for (const tally of document.querySelectorAll("[data-tally]")) {
+      const number = told.tallies[tally.dataset.tally] || 0;
+      tally.hidden = !number;
+      tally.querySelector("b").textContent = number.toLocaleString("en");
+    }
+  }
+
+  async function beat() {
+    clearTimeout(timer);
+    if (document.hidden) return;
+    try {
+      const answer = await fetch(icon.dataset.pulse, {
+        headers: etag ? { "If-None-Match": etag } : {},
+        cache: "no-store",
+        redirect: "manual",
+        signal: AbortSignal.timeout(PULSE),
+      });
+      // The session has ended: the page says so as soon as it is used.
+      if (answer.type === "opaqueredirect") return;
+      if (answer.ok) {
+        etag = answer.headers.get("ETag") || "";
+        tell(await answer.json());
+      }
+      failures = answer.ok || answer.status === 304 ? 0 : failures + 1;
+    } catch {
+      failures += 1;
+    }
+    timer = setTimeout(beat, PULSE * 2 ** Math.min(failures, 4));
+  }
+
+  if (icon) {
+    timer = setTimeout(beat, PULSE);
+    document.addEventListener("visibilitychange", beat);
+  }
+
+  // --- Where one can go. The places of the last project are kept for pages without one.
+
+  function places() {
+    const found = {};
+    for (const link of document.querySelectorAll("[data-go]")) {
+      found[link.dataset.go] = link.getAttribute("href");
+    }
+    const own = {};
+    for (const link of document.querySelectorAll("#places-project + ul [data-go]")) {
+      own[link.dataset.go] = link.getAttribute("href");
+    }
+    try {
+      if (Object.keys(own).length) localStorage.setItem("places", JSON.stringify(own));
+      return { ...JSON.parse(localStorage.getItem("places")), ...found };
+    } catch {
+      return found;
+    }
+  }
+
+  const known = places();
+
+  // --- Rows: the focus is on the first link of a row, so Enter opens it by itself.
+
+  const linkOf = (row) => row.querySelector("a[href]");
+
+  function rows() {
+    const marked = [...document.querySelectorAll("main [data-row]")];
+    const all = marked.length ? marked : [...document.querySelectorAll("main tbody tr")];
+    return all.filter((row) => linkOf(row) && row.getClientRects().length);
+  }
+
+  function move(step) {
+    const all = rows();
+    const at = all.findIndex((row) => row.contains(document.activeElement));
+    const next = at < 0 ? all[step > 0 ? 0 : all.length - 1] : all[at + step];
+    if (!next) return;
+    linkOf(next).focus({ preventScroll: true });
+    next.scrollIntoView({ block: "nearest" });
+  }
+
+  function tick() {
+    const row = rows().find((one) => one.contains(document.activeElement));
+    row?.querySelector("input[type=checkbox]")?.click();
+  }
+
+  function search() {
+    const field = document.querySelector("main [type=search]") ||
+      document.querySelector(".rail [type=search]");
+    field?.focus();
+    field?.select();
+  }
+
+  // --- Keys. `?` shows this table.
+
+  const KEYS = [
+    ["/", "Search this list", search],
+    ["j", "Next row", () => move(1)],
+    ["k", "Row before", () => move(-1)],
+    ["Enter", "Open the row", null],
+    ["x", "Tick the row", tick],
+    ["?", "Show these keys", () => help()],
+  ];
+  const GO = [
+    ["h", "Home"],
+    ["p", "Projects"],
+    ["i", "Warehouse imports"],
+    ["s", "Warehouse sources"],
+    ["c", "Cloud connectors"],
+    ["n", "Ingestions"],
+    ["f", "Files"],
+    ["l", "Lookup tables"],
+    ["a", "Service accounts"],
+    ["j", "Jobs"],
+    ["e", "Errors"],
+  ];
+  const single = root.dataset.shortcuts !== "off" && Boolean(icon);
+
+  function element(name, text, ...inside) {
+    const made = document.createElement(name);
+    if (text) made.textContent = text;
+    made.append(...inside);
+    return made;
+  }
+
+  function line(keys, words) {
+    const term = element("dt");
+    keys.forEach((key, i) => term.append(i ? " " : "", element("kbd", key)));
+    return [term, element("dd", words)];
+  }
+
+  let dialog = null;
+
+  function help() {
+    if (!dialog) {
+      dialog = element("dialog");
+      dialog.className = "dialog keys";
+      const heading = element("h2", "Keys");
+      heading.id = "keys-heading";
+      dialog.setAttribute("aria-labelledby", heading.id);
+      const list = element("dl");
+      if (single) {
+        for (const [key, words] of KEYS) list.append(...line([key], words));
+        for (const [key, words] of GO) {
+          if (known[key]) list.append(...line(["g", key], words));
+        }
+      }
+      list.append(...line(["Esc"], "Close what is open"));
+      const close = element("button", "Close");
+      close.addEventListener("click", () => dialog.close());
+      dialog.append(heading, list, element("p", "", close));
+      document.body.append(dialog);
+    }
+    dialog.showModal();
+  }
+
+  const TYPED = "select, textarea, [contenteditable], " +
+    "input:not([type=checkbox], [type=radio], [type=button], [type=submit])";
+  let going = 0;
+
+  function pressed(event) {
+    if (!single || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.isComposing || event.repeat && !"jk".includes(event.key)) return;
+    if (event.target.closest(TYPED) || document.querySelector("dialog[open]")) return;
+    const second = Date.now() < going;
+    going = 0;
+    if (second) {
+      if (!GO.some(([key]) => key === event.key)) return;
+      event.preventDefault();
+      location.assign(known[event.key] || known.p);
+      return;
+    }
+    if (event.key === "g") {
+      going = Date.now() + SECOND_KEY;
+      return;
+    }
+    const found = KEYS.find(([key, , act]) => act && key === event.key);
+    if (!found) return;
+    event.preventDefault();
+    found[2]();
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (!event.defaultPrevented) pressed(event);
+  });
+
+  for (const button of document.querySelectorAll("[data-keys]")) {
+    button.hidden = false;
+    button.addEventListener("click", help);
+  }
+})();
