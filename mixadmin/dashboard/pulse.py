@@ -20,7 +20,7 @@ from mixadmin.projects.access import visible_jobs
 from mixadmin.projects.models import Project
 from mixadmin.warehouse.models import WarehouseImport
 
-from .queries import BAD_END_SHOWN
+from .incidents import BAD_END_SHOWN
 
 FAILING, DECIDE, RUNNING = "failing", "decide", "running"
 TONES = {FAILING: "bad", DECIDE: "warn", RUNNING: "busy"}

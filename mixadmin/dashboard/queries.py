@@ -1,31 +1,29 @@
-"""What needs attention, and how the projects are: a fixed number of queries."""
+"""What the front page tells besides incidents: a fixed number of queries."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet
-from django.utils import timezone
+from django.db.models import Count, QuerySet
+from django.urls import reverse
 
 from mixadmin.accounts.models import User
 from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
 from mixadmin.connectors.models import Connector, ConnectorRun
 from mixadmin.ingestion.models import Ingestion
 from mixadmin.ingestion.queries import shares
-from mixadmin.jobs.models import Beat, Job, Poll
+from mixadmin.jobs.models import Job
 from mixadmin.projects.access import visible_jobs
 from mixadmin.projects.models import Project
 from mixadmin.service_accounts.models import ServiceAccount
+from mixadmin.warehouse.kinds import WAREHOUSES
 from mixadmin.warehouse.models import ImportRun, WarehouseImport
-from mixadmin.warehouse.sync_modes import mirror_deadline
+from mixadmin.warehouse.sync_modes import WARN_AFTER, mirror_deadline
 
-# Of one sort; the page says when there are more.
+# Of one sort; the page says how many there are.
 MOST = 20
-SCHEDULER_IS_LATE = timedelta(minutes=2)
-# So long the home page tells of an ingestion that did not end well.
-BAD_END_SHOWN = timedelta(days=1)
 BAD_VERIFICATION = (
     Project.Verification.WRONG_REGION,
     Project.Verification.NO_ACCESS,
@@ -35,7 +33,7 @@ BAD_VERIFICATION = (
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that somebody should look at. state and label make its badge."""
+    """One line. state and label make its badge; share: how far it is, 0 to 1."""
 
     state: str
     label: str
@@ -44,73 +42,66 @@ class Item:
     text: str = ""
     project: str = ""
     at: datetime | None = None
+    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Items of one sort. `more`: there are others that are not shown."""
+class Lines:
+    """The first items of one sort, how many there are, and the list of all or ""."""
 
-    title: str
     items: list[Item]
-    more: bool = False
+    count: int
+    url: str = ""
+
+    @property
+    def more(self) -> int:
+        return self.count - len(self.items)
+
+    def __bool__(self) -> bool:
+        return bool(self.count)
 
 
-def attention(user: User) -> list[Group]:
-    """What needs somebody, most pressing first; groups with nothing are left out."""
-    now = timezone.now()
-    projects = Project.objects.visible_to(user)
-    mine = projects.values("pk")
-    imports = WarehouseImport.objects.present().filter(project__in=mine)
-    connectors = Connector.objects.present().filter(project__in=mine)
-    groups = (
-        ("The machinery", _machinery(now)),
-        ("Jobs", _jobs(user)),
-        ("Ingestions", _ingestions(projects, now)),
-        ("Warehouse imports", _imports(imports)),
-        ("Mirror countdowns", _mirrors(imports)),
-        ("Databricks clusters that Mixpanel runs otherwise", _drift(imports)),
-        ("Cloud connectors", _connectors(connectors)),
-        ("Service accounts", _accounts(user, now)),
-        ("Projects", _projects(projects)),
-        ("What cannot be looked at", _polls(projects)),
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a person may see, counted once for all parts of the page.
+
+    imports, connectors: {(project, status): number}; jobs, of those that go on or ended
+    badly: {(project or None, state): number}; ingestions: {state: number}.
+    """
+
+    projects: "dict[int, Project]"
+    imports: dict[tuple[int, str], int]
+    connectors: dict[tuple[int, str], int]
+    jobs: dict[tuple[int | None, str], int]
+    ingestions: dict[str, int]
+
+    def jobs_in(self, states: Iterable[str]) -> int:
+        return sum(n for (_, state), n in self.jobs.items() if state in states)
+
+
+def survey(user: User) -> Survey:
+    """Count what a person may see, by how it stands, in a query for each sort."""
+    projects = Project.objects.visible_to(user).order_by("name")
+    mine = projects.order_by().values("pk")
+
+    def count(rows: "QuerySet[Any]", *columns: str) -> dict[Any, int]:
+        found = rows.order_by().values_list(*columns).annotate(n=Count("pk"))
+        return {row[:-1]: row[-1] for row in found}
+
+    jobs = visible_jobs(user).filter(
+        state__in={*Job.UNFINISHED, *Job.ATTENTION}, dismissed=False
     )
-    return [
-        Group(title, items[:MOST], len(items) > MOST)
-        for title, items in groups
-        if items
-    ]
-
-
-def _machinery(now: datetime) -> list[Item]:
-    beat = Beat.objects.filter(name="scheduler").first()
-    if beat and beat.at > now - SCHEDULER_IS_LATE:
-        return []
-    text = (
-        "It has never been heard of. Nothing is polled or tried again: start it."
-        if beat is None
-        else "Nothing is polled or tried again until it runs. Last heard of"
+    by_state = count(Ingestion.objects.filter(project__in=mine), "state")
+    return Survey(
+        {project.pk: project for project in projects},
+        count(WarehouseImport.objects.filter(project__in=mine), "project", "status"),
+        count(Connector.objects.filter(project__in=mine), "project", "state"),
+        count(jobs, "project", "state"),
+        {state: n for (state,), n in by_state.items()},
     )
-    at = beat.at if beat else None
-    return [Item("dead", "Silent", "The scheduler", "", text, at=at)]
 
 
-def _jobs(user: User) -> list[Item]:
-    jobs = visible_jobs(user) & Job.objects.needing_attention()
-    first = {Job.State.NEEDS_DECISION: 0, Job.State.DEAD: 1}
-    found = jobs.select_related("project").order_by("-created_at")[: MOST + 1]
-    return [
-        Item(
-            job.state,
-            job.get_state_display(),
-            job.title,
-            job.get_absolute_url(),
-            job.decision.get("why", "") or job.error_message[:300],
-            str(job.project or ""),
-            job.ended_at or job.created_at,
-        )
-        for job in sorted(found, key=lambda job: first.get(Job.State(job.state), 2))
-    ]
-
+# --- What waits for a person ----------------------------------------------------------
 
 WAITING_INGESTIONS = {
     Ingestion.State.NEEDS_DECISION: "Somebody must say whether some updates arrived.",
@@ -119,252 +110,284 @@ WAITING_INGESTIONS = {
 }
 
 
-def _ingestions(projects: "QuerySet[Project]", now: datetime) -> list[Item]:
-    """Those that wait for a person, and those that did not end well since yesterday."""
-    states = Ingestion.State
-    ended = Q(
-        state__in=(states.FAILED, states.SUCCEEDED_WITH_ERRORS),
-        ended_at__gt=now - BAD_END_SHOWN,
+def decisions(user: User, seen: Survey) -> Lines:
+    """Jobs and ingestions that only a person can let go on, the oldest jobs first."""
+    jobs = visible_jobs(user).filter(state=Job.State.NEEDS_DECISION, dismissed=False)
+    projects = Project.objects.visible_to(user).values("pk")
+    ingestions = Ingestion.objects.filter(
+        project__in=projects, state__in=WAITING_INGESTIONS
     )
-    rows = Ingestion.objects.filter(project__in=projects.values("pk"))
-    rows = rows.filter(ended | Q(state__in=WAITING_INGESTIONS)).defer("report")
-    first = [*WAITING_INGESTIONS][:2]
-    return [
+    items = [
+        Item(
+            job.state,
+            job.get_state_display(),
+            job.title,
+            job.get_absolute_url(),
+            job.decision.get("why", "") or job.error_message[:300],
+            str(job.project or ""),
+            job.created_at,
+        )
+        for job in jobs.select_related("project").order_by("created_at")[:MOST]
+    ]
+    rows = ingestions.select_related("project").defer("report")
+    items += [
         Item(
             row.state,
             row.get_state_display(),
-            *_about(
-                row,
-                WAITING_INGESTIONS.get(row.state)
-                or row.error_message
-                or "Not everything was imported.",
-            ),
-            row.ended_at or row.created_at,
+            row.name,
+            row.get_absolute_url(),
+            WAITING_INGESTIONS[Ingestion.State(row.state)],
+            row.project.name,
+            row.created_at,
         )
-        for row in sorted(_some(rows), key=lambda row: row.state not in first)
+        for row in rows.order_by("state", "pk")[:MOST]
     ]
+    waiting = [seen.ingestions.get(state, 0) for state in WAITING_INGESTIONS]
+    count = seen.jobs_in([Job.State.NEEDS_DECISION]) + sum(waiting)
+    return Lines(items[:MOST], count, f"{reverse('jobs:list')}?state=needs_decision")
 
 
-def _imports(imports: "QuerySet[Any]") -> list[Item]:
-    items = [
-        Item("failed", "Failed", *_about(row, "Its last run failed."))
-        for row in _some(imports.filter(last_state=RunState.FAILED))
-    ]
-    items += [
-        Item("missing", "Gone", *_about(row, "Mixpanel no longer lists it."))
-        for row in _some(imports.filter(presence=Presence.MISSING))
-    ]
-    paused = (
-        "Paused while nobody here asked for it: in Mixpanel, or by its volume guard."
+# --- What will go wrong ---------------------------------------------------------------
+
+
+def mirrors(user: User, now: datetime) -> Lines:
+    """Mirror imports that die unless they run, the soonest first; `at` is when.
+
+    state: "warn", "alarm" or "dead"; label: the days that are left.
+    """
+    have_mirror = [slug for slug, w in WAREHOUSES.items() if w.mirror is not None]
+    rows = WarehouseImport.objects.filter(
+        project__in=Project.objects.visible_to(user).values("pk"),
+        presence=Presence.ACTIVE,
+        sync_mode="mirror_mode",
+        source__warehouse_type__in=have_mirror,
+        last_success_at__lte=now - WARN_AFTER,
     )
-    items += [
-        Item("warn", "Paused elsewhere", *_about(row, paused))
-        for row in _some(imports.filter(paused_elsewhere=True))
-    ]
-    return items
-
-
-def _mirrors(imports: "QuerySet[Any]") -> list[Item]:
     found = []
-    mirrors = imports.filter(sync_mode="mirror_mode", presence=Presence.ACTIVE)
-    for row in mirrors.select_related("project", "source"):
-        kind = row.source.warehouse_type if row.source else ""
-        deadline = mirror_deadline(kind, row.last_success_at)
-        if deadline is not None and deadline.level != "ok":
-            item = Item(
+    # What dies first depends on the warehouse too, so that all are looked at; only
+    # those that have not run for a week are read.
+    for row in rows.select_related("project", "source").order_by("last_success_at"):
+        assert row.source is not None
+        last = row.last_success_at
+        deadline = mirror_deadline(row.source.warehouse_type, last, now=now)
+        if deadline is None or deadline.level == "ok":
+            continue
+        days = deadline.days_left
+        label = f"{days} day{'' if days == 1 else 's'} left"
+        if deadline.level == "dead":
+            label = "Dead"
+        text = f"Unless it runs before: {deadline.why}."
+        found.append(
+            Item(
                 deadline.level,
-                "Dead"
-                if deadline.level == "dead"
-                else f"{deadline.days_left} days left",
-                *_about(row, f"Unless it runs before: {deadline.why}."),
+                label,
+                row.name,
+                row.get_absolute_url(),
+                text,
+                row.project.name,
                 deadline.dies_at,
             )
-            found.append((deadline.dies_at, item))
-    return [item for _, item in sorted(found, key=lambda pair: pair[0])]
-
-
-def _drift(imports: "QuerySet[Any]") -> list[Item]:
-    rows = imports.filter(databricks_params__isnull=False)
-    return [
-        Item(
-            "warn",
-            "Drift",
-            *_about(row, "Other at Mixpanel: " + ", ".join(k for k, _, _ in drift)),
         )
-        for row in rows.select_related("project")
-        if (drift := row.cluster_drift)
-    ]
+    found.sort(key=lambda item: item.at or now)
+    return Lines(found[:MOST], len(found))
 
 
-def _connectors(connectors: "QuerySet[Any]") -> list[Item]:
-    items = [
-        Item("failed", "Failed", *_about(row, row.failure_message or "Its run failed."))
-        for row in _some(connectors.filter(last_state=RunState.FAILED))
-    ]
-    return items + [
-        Item("missing", "Gone", *_about(row, "Mixpanel no longer lists it."))
-        for row in _some(connectors.filter(presence=Presence.MISSING))
-    ]
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """A service account that expires, and what stops working with it.
+
+    level: "dead" (expired), "alarm" (7 days or less), "warn" (30 or less).
+    days_left: whole days, negative when it is past.
+    projects, imports, connectors: how many depend on it. names: a few of the projects.
+    fix_url: where another account is made; fix: the words for it.
+    """
+
+    username: str
+    url: str
+    at: datetime
+    days_left: int
+    level: str
+    projects: int
+    imports: int
+    connectors: int
+    names: list[str]
+    fix: str
+    fix_url: str
 
 
-def _some(rows: "QuerySet[Any]") -> "QuerySet[Any]":
-    return rows.select_related("project")[: MOST + 1]
+def expiring(user: User, now: datetime) -> list[Expiry]:
+    """Service accounts that expire within 30 days or have, the soonest first."""
+    accounts = list(ServiceAccount.objects.visible_to(user).expiring(now)[:MOST])
+    used = Project.objects.filter(service_account__in=[a.pk for a in accounts])
+    names: dict[int | None, list[str]] = defaultdict(list)
+    for pk, name in used.order_by("name").values_list("service_account", "name"):
+        names[pk].append(name)
 
+    def depend(model: Any) -> Counter[int]:
+        found = model.objects.present().filter(project__in=used.values("pk")).order_by()
+        counted = found.values_list("project__service_account").annotate(n=Count("pk"))
+        return Counter(dict(counted))
 
-def _about(row: Any, text: str) -> tuple[str, str, str, str]:
-    return str(row), row.get_absolute_url(), text[:300], row.project.name
-
-
-def _accounts(user: User, now: datetime) -> list[Item]:
-    accounts = ServiceAccount.objects.visible_to(user).present()
-    refused = accounts.filter(verification=ServiceAccount.Verification.REFUSED)
-    items = [
-        Item(
-            "refused",
-            "Refused",
-            account.username,
-            account.get_absolute_url(),
-            "Mixpanel refuses it; work that needs it waits for a new secret.",
-            at=account.verified_at,
-        )
-        for account in refused[: MOST + 1]
-    ]
-    for account in ServiceAccount.objects.visible_to(user).expiring(now)[: MOST + 1]:
+    imports = depend(WarehouseImport)
+    connectors = depend(Connector)
+    found = []
+    for account in accounts:
         assert account.expires_at is not None
-        past = account.expires_at <= now
-        text = "Make another one and choose it in its projects."
-        url = account.get_absolute_url()
-        state, label = ("alarm", "Expired") if past else ("warn", "Expires")
-        items.append(
-            Item(state, label, account.username, url, text, at=account.expires_at)
+        left = (account.expires_at - now).days
+        level = "dead" if left < 0 else "alarm" if left <= 7 else "warn"
+        found.append(
+            Expiry(
+                account.username,
+                account.get_absolute_url(),
+                account.expires_at,
+                left,
+                level,
+                len(names[account.pk]),
+                imports[account.pk],
+                connectors[account.pk],
+                names[account.pk][:3],
+                "Make another one",
+                reverse("service_accounts:organization_create", args=[account.pk])
+                if account.organization_id
+                else reverse("service_accounts:create"),
+            )
         )
-    return items
-
-
-def _projects(projects: "QuerySet[Project]") -> list[Item]:
-    return [
-        Item(
-            project.verification,
-            project.get_verification_display(),
-            project.name,
-            project.get_absolute_url(),
-            project.verification_detail[:300],
-            at=project.verified_at,
-        )
-        for project in projects.filter(verification__in=BAD_VERIFICATION)[: MOST + 1]
-    ]
-
-
-def _polls(projects: "QuerySet[Project]") -> list[Item]:
-    failing = Poll.objects.filter(project__in=projects.values("pk"))
-    # To wait for a budget is no failure.
-    failing = failing.exclude(error_kind="").exclude(error_kind__startswith="waiting_")
-    return [
-        Item(
-            "failed",
-            "Fails",
-            poll.name.capitalize(),
-            poll.project.get_absolute_url(),
-            poll.error_message[:300],
-            poll.project.name,
-            poll.polled_at,
-        )
-        for poll in failing.select_related("project")[: MOST + 1]
-    ]
+    return found
 
 
 # --- What goes on ---------------------------------------------------------------------
 
 
-def running(user: User) -> dict[str, Any]:
-    """The newest unfinished jobs and runs, and how many there are."""
-    jobs = visible_jobs(user) & Job.objects.unfinished()
-    jobs = jobs.exclude(state=Job.State.NEEDS_DECISION)
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What goes on now: the newest of it as items, and how many there are of each."""
+
+    items: list[Item]
+    jobs: int
+    runs: int
+    ingestions: int
+
+    def __bool__(self) -> bool:
+        return bool(self.jobs or self.runs or self.ingestions)
+
+
+def running(user: User, seen: Survey) -> Running:
+    """Unfinished ingestions (with how far they are), runs and jobs.
+
+    A job that only watches a run is told by the run.
+    """
     projects = Project.objects.visible_to(user).values("pk")
-    import_runs = ImportRun.objects.filter(
-        state__in=UNFINISHED_RUN, warehouse_import__project__in=projects
-    ).select_related("warehouse_import__project")
-    connector_runs = ConnectorRun.objects.filter(
-        state__in=UNFINISHED_RUN, connector__project__in=projects
-    ).select_related("connector__project")
+    waiting = (Job.State.NEEDS_DECISION, Job.State.POLLING)
+    states = [state for state in Job.UNFINISHED if state not in waiting]
+    jobs = visible_jobs(user).filter(state__in=states, dismissed=False)
+    import_runs = ImportRun.objects.unfinished().filter(
+        warehouse_import__project__in=projects
+    )
+    connector_runs = ConnectorRun.objects.unfinished().filter(
+        connector__project__in=projects
+    )
     newest = sorted(
-        [*import_runs[:MOST], *connector_runs[:MOST]],
+        [
+            *import_runs.select_related("warehouse_import__project")[:MOST],
+            *connector_runs.select_related("connector__project")[:MOST],
+        ],
         key=lambda run: run.at,
         reverse=True,
     )
     ingestions = Ingestion.objects.going_on().filter(project__in=projects)
-    newest_ingestions = list(
-        ingestions.select_related("project").defer("report")[:MOST]
+    sent = list(ingestions.select_related("project").defer("report")[:MOST])
+    how_far = shares(sent)
+    items = [_line(row, row.name, row.project, how_far[row.pk]) for row in sent]
+    for run in newest[:MOST]:
+        row = run.warehouse_import if isinstance(run, ImportRun) else run.connector
+        share = getattr(run, "progress", None)
+        items.append(_line(run, str(row), row.project, share, at=run.at))
+    told = jobs.select_related("project").order_by("-created_at")[:MOST]
+    items += [_line(job, job.title, job.project, None) for job in told]
+    return Running(
+        items,
+        seen.jobs_in(states),
+        import_runs.count() + connector_runs.count(),
+        sum(seen.ingestions.get(state, 0) for state in Ingestion.GOING_ON),
     )
-    how_far = shares(newest_ingestions)
-    return {
-        "ingestions": [
-            {"ingestion": row, "share": how_far[row.pk]} for row in newest_ingestions
-        ],
-        "ingestion_count": ingestions.count(),
-        "jobs": list(jobs.order_by("-created_at")[:MOST]),
-        "job_count": jobs.count(),
-        "runs": newest[:MOST],
-        "run_count": import_runs.count() + connector_runs.count(),
-    }
+
+
+def _line(
+    row: Any,
+    title: str,
+    project: Project | None,
+    share: float | None,
+    at: datetime | None = None,
+) -> Item:
+    return Item(
+        row.state,
+        row.get_state_display(),
+        title,
+        row.get_absolute_url(),
+        project=project.name if project else "",
+        at=at or row.started_at or row.created_at,
+        share=share,
+    )
+
+
+# --- How the projects are -------------------------------------------------------------
+
+# Where each status of an import or connector counts.
+COUNTS_AS: dict[str, str] = {
+    **dict.fromkeys((*UNFINISHED_RUN, Presence.PENDING, Presence.DELETING), "running"),
+    **dict.fromkeys((RunState.FAILED, Presence.MISSING), "failing"),
+    Presence.NOT_CREATED: "failing",
+    RunState.PAUSED: "paused",
+    RunState.SUCCEEDED: "healthy",
+    # Neither well nor failing: somebody should look when there is time.
+    **dict.fromkeys((RunState.SUCCEEDED_WITH_ERRORS, RunState.UNKNOWN), "doubtful"),
+    RunState.CANCELLED: "doubtful",
+    "new": "new",
+}
 
 
 @dataclass(slots=True)
 class Health:
-    """One line about a project."""
+    """How a project is: its imports and connectors by how they stand, and its jobs.
+
+    doubtful: succeeded with errors, cancelled, or not known; new: none has run yet.
+    """
 
     project: Project
     imports: int = 0
-    imports_failing: int = 0
     connectors: int = 0
-    connectors_failing: int = 0
+    running: int = 0
+    failing: int = 0
+    paused: int = 0
+    healthy: int = 0
+    doubtful: int = 0
+    new: int = 0
     jobs_going_on: int = 0
     jobs_troubled: int = 0
 
     @property
     def is_well(self) -> bool:
-        troubles = self.imports_failing + self.connectors_failing + self.jobs_troubled
-        return not troubles and self.project.verification not in BAD_VERIFICATION
+        bad = self.project.verification in BAD_VERIFICATION
+        return not (self.failing or self.jobs_troubled or bad)
 
 
-def health(user: User, *, most: int = 50) -> list[Health]:
+def health(seen: Survey, *, most: int = 50) -> list[Health]:
     """How each project is, those with troubles first; at most `most` of them."""
-    projects = Project.objects.visible_to(user)
-    mine = projects.values("pk")
-    imports = WarehouseImport.objects.present().filter(project__in=mine)
-    connectors = Connector.objects.present().filter(project__in=mine)
-    jobs = Job.objects.filter(project__in=mine)
-    imports_failing = per_project(imports.filter(last_state=RunState.FAILED))
-    connectors_failing = per_project(connectors.filter(last_state=RunState.FAILED))
-    troubled = per_project(jobs.needing_attention())
-    all_imports, all_connectors = per_project(imports), per_project(connectors)
-    going_on = per_project(jobs.unfinished())
-    bad = projects.filter(verification__in=BAD_VERIFICATION).values_list(
-        "pk", flat=True
+    lines = {pk: Health(project) for pk, project in seen.projects.items()}
+    for total, counts in (("imports", seen.imports), ("connectors", seen.connectors)):
+        for (project, status), n in counts.items():
+            line, as_what = lines.get(project), COUNTS_AS.get(status, "doubtful")
+            if line is None or status == Presence.DELETED:
+                continue
+            setattr(line, total, getattr(line, total) + n)
+            setattr(line, as_what, getattr(line, as_what) + n)
+    for (pk, state), n in seen.jobs.items():
+        if pk in lines and state in Job.ATTENTION:
+            lines[pk].jobs_troubled += n
+        if pk in lines and state in Job.UNFINISHED:
+            lines[pk].jobs_going_on += n
+    ordered = sorted(
+        lines.values(),
+        key=lambda line: (line.is_well, -line.failing - line.jobs_troubled),
     )
-    troubles = Counter(bad) + imports_failing + connectors_failing + troubled
-    first = [pk for pk, _ in troubles.most_common(most)]
-    shown = [
-        *projects.filter(pk__in=first),
-        *projects.exclude(pk__in=first)[: most - len(first)],
-    ]
-    return [
-        Health(
-            project,
-            all_imports[project.pk],
-            imports_failing[project.pk],
-            all_connectors[project.pk],
-            connectors_failing[project.pk],
-            going_on[project.pk],
-            troubled[project.pk],
-        )
-        for project in shown
-    ]
-
-
-def per_project(rows: "QuerySet[Any]") -> Counter[int]:
-    """{project id: number of rows}, in one query."""
-    counted: Iterable[tuple[int, int]] = (
-        rows.order_by().values_list(F("project_id")).annotate(n=Count("pk"))
-    )
-    return Counter(dict(counted))
+    return ordered[:most]

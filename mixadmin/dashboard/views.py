@@ -6,22 +6,27 @@ from django.utils import timezone
 from django.utils.cache import get_conditional_response
 
 from mixadmin.accounts.requests import Request
+from mixadmin.common.clock import db_now
 from mixadmin.common.pages import page
 
 from . import queries
+from .incidents import incidents
 from .pulse import take
 
 
 @page
 def home(request: Request) -> HttpResponse:
-    going_on = queries.running(request.user)
+    user, now = request.user, db_now()
+    seen = queries.survey(user)
+    going_on = queries.running(user, seen)
     context = {
-        "groups": queries.attention(request.user),
-        "health": queries.health(request.user),
+        "incidents": incidents(user, now, seen),
+        "decisions": queries.decisions(user, seen),
+        "mirrors": queries.mirrors(user, now),
+        "expiring": queries.expiring(user, now),
         "running": going_on,
-        "is_live": going_on["job_count"]
-        or going_on["run_count"]
-        or going_on["ingestion_count"],
+        "health": queries.health(seen),
+        "is_live": bool(going_on),
     }
     template = "dashboard/_home.html" if request.htmx else "dashboard/home.html"
     return render(request, template, context)

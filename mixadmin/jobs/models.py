@@ -19,13 +19,10 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(state__in=Job.HELD, lease_until__lt=now)
 
     def unfinished(self) -> Self:
-        return self.exclude(state__in=Job.ENDED)
+        return self.filter(state__in=Job.UNFINISHED)
 
     def needing_attention(self) -> Self:
-        return self.filter(
-            state__in=(Job.State.NEEDS_DECISION, Job.State.DEAD, Job.State.FAILED),
-            dismissed=False,
-        )
+        return self.filter(state__in=Job.ATTENTION, dismissed=False)
 
     def for_target(self, target: models.Model) -> Self:
         return self.filter(
@@ -58,6 +55,16 @@ class Job(models.Model):
     RUNNABLE = (State.QUEUED, State.WAITING, State.UNKNOWN)
     HELD = (State.CLAIMED, State.SENDING, State.RECONCILING)
     ENDED = (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.DEAD)
+    # Unless somebody has dismissed it.
+    ATTENTION = (State.NEEDS_DECISION, State.DEAD, State.FAILED)
+    UNFINISHED = (
+        *RUNNABLE,
+        *HELD,
+        State.ADOPTED,
+        State.ACCEPTED,
+        State.POLLING,
+        State.NEEDS_DECISION,
+    )
     # While one of these holds a fingerprint, a twin must wait: otherwise nobody could
     # tell whose object a later look finds.
     UNSETTLED = (

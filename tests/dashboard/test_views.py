@@ -18,12 +18,16 @@ def text(answer):
     return answer.content.decode()
 
 
-def groups(answer):
-    """{title of a group: its items as (label, title, project)}"""
-    return {
-        group.title: [(i.label, i.title, i.project) for i in group.items]
-        for group in answer.context["groups"]
-    }
+def told(answer):
+    """What each incident says: (label, about, the affected, how many)."""
+    return [
+        (i.label, i.about, [thing.title for thing in i.things], i.count)
+        for i in answer.context["incidents"]
+    ]
+
+
+def titles(lines):
+    return [(item.label, item.title, item.project) for item in lines.items]
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +44,7 @@ def test_the_home_is_private(client):
 
 def test_with_nothing_to_do_the_page_says_so(page, project):
     answer = page.get("/")
-    assert groups(answer) == {}
+    assert told(answer) == []
     assert "Nothing needs you." in text(answer)
     assert "Nothing is going on." in text(answer)
     assert "hx-get" not in text(answer)
@@ -50,69 +54,109 @@ def test_who_has_nothing_yet_is_told_how_to_begin(page):
     assert "/service-accounts/create/" in text(page.get("/"))
 
 
-def test_jobs_that_need_somebody_come_decisions_first(page, project):
-    decision = {"why": "Two look alike.", "candidates": []}
-    for state in ("failed", "dead", "needs_decision", "succeeded", "queued"):
-        make.make_job(project=project, state=state, title=state, decision=decision)
-    make.make_job(project=project, state="failed", title="aside", dismissed=True)
-    answer = page.get("/")
-    assert [title for _, title, _ in groups(answer)["Jobs"]] == [
-        "needs_decision",
-        "dead",
-        "failed",
-    ]
-    assert "Two look alike." in text(answer)
+# --- Incidents ------------------------------------------------------------------------
 
 
-def test_an_import_whose_last_run_failed_is_named(page, project):
-    failing = make.make_import(project=project, name="Failing", mixpanel_id=1)
-    healed = make.make_import(project=project, name="Healed", mixpanel_id=2)
-    now = timezone.now()
-    for thing, states in (
-        (failing, ("succeeded", "failed")),
-        (healed, ("failed", "succeeded")),
-    ):
-        for n, state in enumerate(states):
-            at = now + timedelta(minutes=n)
-            make.make_run(warehouse_import=thing, state=state, started_at=at)
-    make.make_run(
-        warehouse_import=failing,
-        state="unknown",
-        is_gap=True,
-        started_at=now + timedelta(hours=1),
-    )
-    assert groups(page.get("/")) == {
-        "Warehouse imports": [("Failed", "Failing", "Shop")]
-    }
-
-
-def test_imports_that_are_gone_or_paused_elsewhere_are_named(page, project):
-    make.make_import(project=project, name="A", mixpanel_id=1, presence="missing")
-    make.make_import(project=project, name="B", mixpanel_id=2, paused_elsewhere=True)
-    assert groups(page.get("/"))["Warehouse imports"] == [
-        ("Gone", "A", "Shop"),
-        ("Paused elsewhere", "B", "Shop"),
-    ]
-
-
-def test_a_mirror_that_will_die_counts_down(page, project):
-    source = make.make_source(project=project, warehouse_type="snowflake")
-    for days, name in ((1, "Fresh"), (13, "Late")):
-        mirror = make.make_import(
+def test_what_one_refused_account_stops_is_one_incident(page, project):
+    account = project.service_account
+    ServiceAccount.objects.update(verification="refused")
+    for n in range(6):
+        make.make_job(
             project=project,
-            source=source,
-            name=name,
-            mixpanel_id=days,
-            sync_mode="mirror_mode",
+            service_account=account,
+            state="failed",
+            title=f"Job {n}",
+            error_kind="not_authenticated",
         )
-        at = timezone.now() - timedelta(days=days)
-        make.make_run(warehouse_import=mirror, started_at=at, ended_at=at)
-    found = groups(page.get("/"))["Mirror countdowns"]
-    assert [title for _, title, _ in found] == ["Late"]
-    assert re.fullmatch(r"-?\d+ days left|Dead", found[0][0])
+    make.make_job(
+        project=project,
+        service_account=account,
+        state="waiting",
+        wait_reason="credential",
+    )
+    Poll.objects.create(
+        name="warehouse",
+        project=project,
+        next_at=timezone.now(),
+        error_kind="not_authenticated",
+    )
+    answer = page.get("/")
+    (incident,) = answer.context["incidents"]
+    assert (incident.label, incident.about) == ("Refused", make.USERNAME)
+    assert incident.title == "Mixpanel does not know these credentials"
+    assert (incident.count, len(incident.things), incident.more) == (8, 4, 4)
+    assert incident.fix_url == f"/service-accounts/{account.pk}/secret/"
+    assert "and 4 more" in text(answer)
 
 
-def test_a_cluster_that_mixpanel_runs_otherwise_is_named(page, project):
+def test_jobs_that_failed_of_different_causes_are_different_incidents(page, project):
+    account = project.service_account
+    for kind in ("bad_request", "bad_request", "too_large", "not_found"):
+        make.make_job(
+            project=project, service_account=account, state="failed", error_kind=kind
+        )
+    make.make_job(project=project, state="failed", dismissed=True)
+    make.make_job(project=project, state="succeeded")
+    found = page.get("/").context["incidents"]
+    assert sorted((i.code, i.count) for i in found) == [
+        ("bad_request", 2),
+        ("not_found", 1),
+        ("too_large", 1),
+    ]
+
+
+def test_failing_imports_of_one_warehouse_are_one_incident(page, project):
+    now = timezone.now()
+    source = make.make_source(project=project, name="Lake")
+    for n in range(6):
+        row = make.make_import(
+            project=project, source=source, name=f"I{n}", mixpanel_id=n
+        )
+        for hours, state in ((30, "failed"), (20, "succeeded"), (9, "failed")):
+            at = now - timedelta(hours=hours + n / 10)
+            make.make_run(warehouse_import=row, state=state, started_at=at, ended_at=at)
+    answer = page.get("/")
+    (incident,) = answer.context["incidents"]
+    assert (incident.about, incident.count, incident.more) == ("Lake", 6, 2)
+    # When the first run after the last good one failed.
+    assert incident.since == now - timedelta(hours=9.5)
+    shown = page.get(incident.more_url).context["lines"]
+    assert len(shown) == 6
+
+
+def test_the_only_failing_import_leads_to_its_run(page, project):
+    row = make.make_import(project=project)
+    run = make.make_run(warehouse_import=row, state="failed")
+    healed = make.make_import(project=project, name="Healed", mixpanel_id=2)
+    for minutes, state in ((0, "failed"), (5, "succeeded")):
+        at = timezone.now() + timedelta(minutes=minutes)
+        make.make_run(warehouse_import=healed, state=state, started_at=at)
+    # The job that asked for the failed run says nothing more.
+    job = make.make_job(project=project, state="failed", error_kind="run_failed")
+    make.change_run(run, job=job)
+    (incident,) = page.get("/").context["incidents"]
+    assert [thing.title for thing in incident.things] == ["Orders"]
+    assert incident.fix_url == run.get_absolute_url()
+
+
+def test_what_is_gone_or_paused_elsewhere_is_told(page, project):
+    make.make_import(project=project, name="A", mixpanel_id=1, presence="missing")
+    make.make_import(
+        project=project, name="B", mixpanel_id=2, paused=True, paused_elsewhere=True
+    )
+    make.make_connector(project=project, presence="missing")
+    answer = page.get("/")
+    assert sorted(told(answer)) == [
+        ("Gone", "Shop", ["A"], 1),
+        ("Gone", "Shop", ["Signups"], 1),
+        ("Paused elsewhere", "Shop", ["B"], 1),
+    ]
+    for incident in answer.context["incidents"]:
+        assert page.get(incident.fix_url).status_code == 200
+        assert len(page.get(incident.more_url).context["lines"]) == 1
+
+
+def test_a_cluster_that_mixpanel_runs_otherwise_is_told(page, project):
     def params(n):
         return {"export_cluster_config": {"num_workers": n}}
 
@@ -122,58 +166,117 @@ def test_a_cluster_that_mixpanel_runs_otherwise_is_named(page, project):
         raw={"databricks_params": params(8)},
     )
     answer = page.get("/")
+    assert told(answer) == [("Drift", "Shop", ["Orders"], 1)]
     assert "num_workers" in text(answer)
-    assert groups(answer) == {
-        "Databricks clusters that Mixpanel runs otherwise": [
-            ("Drift", "Orders", "Shop")
-        ]
-    }
 
 
-def test_a_connector_that_failed_is_named(page, project):
-    connector = make.make_connector(project=project, failure_message="no bucket")
-    make.make_connector_run(connector=connector, state="failed")
-    answer = page.get("/")
-    assert groups(answer) == {"Cloud connectors": [("Failed", "Signups", "Shop")]}
-    assert "no bucket" in text(answer)
-
-
-def test_accounts_that_are_refused_or_expire_are_named(page, owner, project):
-    now = timezone.now()
-    ServiceAccount.objects.update(verification="refused")
-    for name, days in (("past", -1), ("soon", 5), ("later", 90)):
-        make.make_service_account(
-            username=name, owner=owner, expires_at=now + timedelta(days=days)
+def test_connectors_that_failed_are_told_by_cause(page, project):
+    for n, message in enumerate(["no such bucket", "no such bucket", "AccessDenied"]):
+        connector = make.make_connector(
+            project=project, label=f"C{n}", mixpanel_id=f"c{n}", failure_message=message
         )
-    assert groups(page.get("/"))["Service accounts"] == [
-        ("Refused", make.USERNAME, ""),
-        ("Expired", "past", ""),
-        ("Expires", "soon", ""),
+        make.make_connector_run(connector=connector, state="failed")
+    answer = page.get("/")
+    assert sorted(told(answer)) == [
+        ("Failed", "Shop", ["C1", "C0"], 2),
+        ("Failed", "Shop", ["C2"], 1),
     ]
+    assert "no such bucket" in text(answer)
 
 
-def test_a_project_that_cannot_be_worked_with_is_named(page, project):
+def test_a_project_that_cannot_be_worked_with_is_told(page, project):
     Project.objects.update(verification="wrong_region")
     answer = page.get("/")
-    assert groups(answer) == {"Projects": [("Wrong region", "Shop", "")]}
+    assert told(answer) == [("Wrong region", "Shop", ["Shop"], 1)]
     assert not answer.context["health"][0].is_well
 
 
-def test_a_poll_that_fails_is_named_and_one_that_waits_is_not(page, project):
+def test_a_poll_that_fails_is_told_and_one_that_waits_is_not(page, project):
     for name, kind in (("imports", "unreachable"), ("connectors", "waiting_rate")):
         Poll.objects.create(
             name=name, project=project, next_at=timezone.now(), error_kind=kind
         )
-    assert groups(page.get("/")) == {
-        "What cannot be looked at": [("Fails", "Imports", "Shop")]
-    }
+    assert told(page.get("/")) == [("Failed", make.USERNAME, ["Polling of imports"], 1)]
 
 
-def test_a_silent_scheduler_is_told(page, project, scheduler):
+def test_an_ingestion_that_did_not_end_well_is_told_for_a_day(page, project):
+    now = timezone.now()
+    for name, hours in (("Today", 2), ("Long ago", 30)):
+        make.make_ingestion(
+            project=project,
+            name=name,
+            state="failed",
+            error_kind="file_missing",
+            ended_at=now - timedelta(hours=hours),
+        )
+    assert told(page.get("/")) == [("Failed", "Shop", ["Today"], 1)]
+
+
+def test_a_silent_scheduler_is_told_first(page, project, scheduler):
+    ServiceAccount.objects.update(verification="refused")
     Beat.objects.update(at=timezone.now() - timedelta(minutes=10))
-    assert list(groups(page.get("/"))) == ["The machinery"]
+    assert [i.label for i in page.get("/").context["incidents"]] == [
+        "Silent",
+        "Refused",
+    ]
     scheduler.delete()
     assert "never been heard of" in text(page.get("/"))
+
+
+# --- What waits, and what will go wrong -----------------------------------------------
+
+
+def test_what_waits_for_a_decision_is_told(page, project):
+    decision = {"why": "Two look alike.", "candidates": []}
+    make.make_job(project=project, state="needs_decision", decision=decision)
+    make.make_job(project=project, state="failed")
+    make.make_ingestion(project=project, name="Checked", state="ready")
+    answer = page.get("/")
+    labels = [item.label for item in answer.context["decisions"].items]
+    assert labels == ["Needs a decision", "Checked, not sent"]
+    assert "Two look alike." in text(answer)
+
+
+def test_a_mirror_that_will_die_counts_down(page, project):
+    source = make.make_source(project=project, warehouse_type="snowflake")
+    for days, name in ((1, "Fresh"), (13, "Late"), (12, "Later")):
+        mirror = make.make_import(
+            project=project,
+            source=source,
+            name=name,
+            mixpanel_id=days,
+            sync_mode="mirror_mode",
+        )
+        at = timezone.now() - timedelta(days=days)
+        make.make_run(warehouse_import=mirror, started_at=at, ended_at=at)
+    found = titles(page.get("/").context["mirrors"])
+    assert [title for _, title, _ in found] == ["Late", "Later"]
+    assert re.fullmatch(r"-?\d+ days? left|Dead", found[0][0])
+
+
+def test_accounts_that_expire_tell_what_depends_on_them(page, owner, project):
+    now = timezone.now()
+    for name, days in (("past", -1), ("soon", 5), ("month", 25), ("later", 90)):
+        make.make_service_account(
+            username=name, owner=owner, expires_at=now + timedelta(days=days, hours=1)
+        )
+    soon = ServiceAccount.objects.get(username="soon")
+    Project.objects.update(service_account=soon)
+    make.make_import(project=project)
+    make.make_import(project=project, name="Gone", mixpanel_id=2, presence="deleted")
+    make.make_connector(project=project)
+    found = page.get("/").context["expiring"]
+    assert [(e.username, e.level, e.days_left) for e in found] == [
+        ("past", "dead", -1),
+        ("soon", "alarm", 5),
+        ("month", "warn", 25),
+    ]
+    assert (found[1].projects, found[1].imports, found[1].connectors) == (1, 1, 1)
+    assert found[1].names == ["Shop"]
+    assert (found[0].projects, found[0].imports) == (0, 0)
+
+
+# --- What goes on, and how the projects are -------------------------------------------
 
 
 def test_what_goes_on_is_listed_and_the_page_refreshes_itself(page, project):
@@ -201,14 +304,31 @@ def test_troubled_projects_come_first(page, project, owner):
     assert (health[0].jobs_troubled, health[1].connectors) == (1, 1)
 
 
+def test_the_health_of_a_project_adds_up(page, project):
+    states = ("succeeded", "succeeded", "failed", "running", "unknown", None)
+    for n, state in enumerate(states):
+        row = make.make_import(project=project, name=f"I{n}", mixpanel_id=n)
+        if state:
+            make.make_run(warehouse_import=row, state=state)
+    make.make_import(project=project, name="P", mixpanel_id=90, paused=True)
+    make.make_import(project=project, name="D", mixpanel_id=91, presence="deleted")
+    connector = make.make_connector(project=project)
+    make.make_connector_run(connector=connector, state="failed")
+    (line,) = page.get("/").context["health"]
+    assert (line.imports, line.connectors) == (7, 1)
+    parts = (line.running, line.failing, line.paused, line.healthy, line.doubtful)
+    assert parts == (1, 2, 1, 2, 1)
+    assert sum(parts) + line.new == line.imports + line.connectors
+
+
 def test_a_stranger_sees_nothing_of_it(project, stranger, client):
     fill(project, 1)
     client.force_login(stranger)
     answer = client.get("/")
-    assert groups(answer) == {}
+    assert told(answer) == []
     assert answer.context["health"] == []
-    assert answer.context["running"]["job_count"] == 0
-    assert answer.context["running"]["run_count"] == 0
+    for name in ("running", "decisions", "mirrors", "expiring"):
+        assert not answer.context[name]
     assert "Shop" not in text(answer)
 
 
@@ -253,7 +373,7 @@ def test_the_page_needs_as_many_queries_for_much_as_for_little(
     assert Job.objects.count() > 50
     with django_assert_num_queries(len(one)):
         answer = page.get("/")
-    assert "And more." in text(answer)
+    assert re.search(r"and \d+ more", text(answer))
 
 
 def test_no_page_holds_inline_code_or_loads_from_elsewhere(page, project, owner):
