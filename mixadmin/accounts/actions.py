@@ -1,17 +1,20 @@
-"""What is done with people and their API tokens."""
+"""What is done with people, their API tokens and the views that they keep."""
 
 from datetime import timedelta
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.http import QueryDict
 
 from mixadmin.audit.actions import record
 from mixadmin.common import zones
+from mixadmin.common.errors import Refused
+from mixadmin.common.pages import encoded, is_listing
 from mixadmin.common.rules import Finding, any_of, check_choice, clean_text, shown
 from mixadmin.common.validation import raise_for
 
-from .models import ApiToken, User
+from .models import ApiToken, SavedView, User
 
 # How long a token may be good for; None is for ever.
 LIFETIMES: dict[str, timedelta | None] = {
@@ -118,3 +121,34 @@ def revoke_token(*, actor: User, token: ApiToken) -> None:
         record(
             actor=actor, verb="revoked an API token of", target=actor, changes=changes
         )
+
+
+# How many views one person may keep.
+MOST_VIEWS = 200
+
+
+def save_view(*, actor: User, path: str, name: str, query: str) -> SavedView:
+    """Keep the filters and the order of a list under a name, for one person.
+
+    Where there is a view of that name on that list, it takes them over.
+    """
+    findings = clean_text("name", name, label="Name", required=True, max_length=80)
+    findings += clean_text("query", query, label="Query", max_length=2000)
+    if not isinstance(path, str) or len(path) > 200 or not is_listing(path):
+        findings.append(Finding("path", "This is no list of ours.", "unknown"))
+    raise_for(findings)
+    kept = encoded(QueryDict(query))
+    raise_for(clean_text("query", kept, label="Query", max_length=2000))
+    if SavedView.objects.filter(user=actor).count() >= MOST_VIEWS:
+        raise Refused(
+            f"You have {MOST_VIEWS} views. Delete one first.", code="too_many"
+        )
+    view, _ = SavedView.objects.update_or_create(
+        user=actor, path=path, name=name, defaults={"query": kept}
+    )
+    return view
+
+
+def delete_view(*, actor: User, view: SavedView) -> None:
+    """Forget a view."""
+    SavedView.objects.filter(pk=view.pk, user=actor).delete()

@@ -17,13 +17,15 @@ from mixadmin.common.api import (
 from mixadmin.common.api_schema import describe
 
 from . import actions
-from .models import ApiToken, User
+from .models import ApiToken, SavedView, User
 from .serializers import (
     MeSerializer,
     NewToken,
     NewTokenSerializer,
+    NewView,
     Preferences,
     TokenSerializer,
+    ViewSerializer,
 )
 
 
@@ -125,3 +127,39 @@ class MeViewSet(ApiViewSet):
         values = self.read(Preferences, partial=True)
         person = actions.change_preferences(actor=self.user, **values)
         return Response(MeSerializer(person).data)
+
+
+class SavedViewViewSet(ApiViewSet):
+    """The filters of lists that you keep under a name. Nobody else sees them."""
+
+    tag = "Saved views"
+    queryset = SavedView.objects.none()
+
+    @describe(responses=ViewSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """By name."""
+        views = SavedView.objects.filter(user=self.user).order_by("name", "pk")
+        return self.show_page(views, ViewSerializer)
+
+    @describe(request=NewView, responses={201: ViewSerializer})
+    def create(self, request: Request) -> Response:
+        """Keep one; it takes the place of one with that name on that list."""
+        view = actions.save_view(actor=self.user, **self.read(NewView))
+        return created(
+            ViewSerializer(view).data, reverse("api:saved-view", args=[view.pk])
+        )
+
+    @describe(responses=ViewSerializer)
+    def retrieve(self, request: Request, view_id: int) -> Response:
+        """One view."""
+        return Response(ViewSerializer(self.find_view(view_id)).data)
+
+    @describe(request=None, responses={204: None})
+    def destroy(self, request: Request, view_id: int) -> Response:
+        """Forget it."""
+        actions.delete_view(actor=self.user, view=self.find_view(view_id))
+        return Response(status=204)
+
+    def find_view(self, view_id: int) -> SavedView:
+        view: SavedView = find(SavedView.objects.filter(user=self.user, pk=view_id))
+        return view

@@ -50,6 +50,9 @@ class SavedView(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return f"{self.path}?{self.query}" if self.query else self.path
+
 
 class Draft(models.Model):
     """What a person typed into a form and has not sent yet. Never holds a secret."""

@@ -3,7 +3,7 @@ from rest_framework import serializers
 from mixadmin.common.serializers import Flag, Reader, Row, Text
 
 from .actions import LIFETIMES
-from .models import ApiToken, User
+from .models import ApiToken, SavedView, User
 
 
 class TokenSerializer(Row):
@@ -54,3 +54,17 @@ class Preferences(Reader):
         "Times in this API are UTC whatever it is.",
     )
     shortcuts = Flag(required=False, help_text="Whether single keys do things.")
+
+
+class ViewSerializer(Row):
+    """The filters and the order of a list, kept under a name."""
+
+    class Meta:
+        model = SavedView
+        fields = ["id", "path", "name", "query"]
+
+
+class NewView(Reader):
+    path = Text(required=True, help_text="Of the page of the list.")
+    name = Text(required=True)
+    query = Text(required=False, default="", help_text="Its filters, as in its URL.")

@@ -11,4 +11,6 @@ urlpatterns = [
     path("switch/", views.switch, name="switch"),
     path("tokens/", views.token_list, name="tokens"),
     path("tokens/<slug:digest>/revoke/", views.token_revoke, name="token_revoke"),
+    path("views/", views.view_save, name="view_save"),
+    path("views/<int:pk>/delete/", views.view_delete, name="view_delete"),
 ]

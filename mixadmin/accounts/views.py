@@ -9,11 +9,17 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from mixadmin.common import zones
 from mixadmin.common.forms import errors_to_form, posted
-from mixadmin.common.pages import back, page
+from mixadmin.common.pages import back, page, refusal
 
-from .actions import change_preferences, create_token, revoke_token
+from .actions import (
+    change_preferences,
+    create_token,
+    delete_view,
+    revoke_token,
+    save_view,
+)
 from .forms import PreferencesForm, SignInForm, TokenForm
-from .models import ApiToken
+from .models import ApiToken, SavedView
 from .requests import Request
 
 ask_for_password = LoginView.as_view(
@@ -86,3 +92,27 @@ def token_revoke(request: Request, digest: str) -> HttpResponse:
     revoke_token(actor=request.user, token=token)
     messages.success(request, f"The token {token.name} is revoked.")
     return redirect("accounts:tokens")
+
+
+@require_POST
+@page
+def view_save(request: Request) -> HttpResponse:
+    """Keep the filters of a list under a name, and show the list with them."""
+    path, name, query = (request.POST.get(k, "") for k in ("path", "name", "query"))
+    try:
+        view = save_view(
+            actor=request.user, path=path, name=name.strip(), query=query.lstrip("?")
+        )
+    except ValidationError as error:
+        return refusal(request, " ".join(error.messages), status=422)
+    messages.success(request, f"The view {view} is kept.")
+    return redirect(view)
+
+
+@require_POST
+@page
+def view_delete(request: Request, pk: int) -> HttpResponse:
+    view = get_object_or_404(SavedView, user=request.user, pk=pk)
+    delete_view(actor=request.user, view=view)
+    messages.success(request, f"The view {view} is deleted.")
+    return redirect(view.path)

@@ -10,7 +10,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mixadmin.accounts.api import MeViewSet, TokenViewSet
+from mixadmin.accounts.api import MeViewSet, SavedViewViewSet, TokenViewSet
 from mixadmin.audit.api import AuditViewSet
 from mixadmin.common.api import ApiViewSet
 from mixadmin.common.api_schema import describe
@@ -206,6 +206,8 @@ urlpatterns = [
     route("me/", MeViewSet, get="retrieve", patch="partial_update"),
     route("tokens/", TokenViewSet, **BOTH),
     route("tokens/<str:token_key>/", TokenViewSet, "token", **NO_PATCH),
+    route("saved-views/", SavedViewViewSet, **BOTH),
+    route("saved-views/<row_id:view_id>/", SavedViewViewSet, "saved-view", **NO_PATCH),
     route("catalogue/warehouse/", WarehouseCatalogueViewSet, **READ_ONLY),
     route("catalogue/connectors/", ConnectorCatalogueViewSet, **READ_ONLY),
     route("catalogue/ingestion/", IngestionCatalogueViewSet, **READ_ONLY),

@@ -88,7 +88,14 @@ def styleguide(request: Request) -> HttpResponse:
                 Chip("", "All", 41, request.path, True),
                 Chip("failed", "Failed", 2, f"{request.path}?state=failed", False),
             ],
-            "paged": Paged([], next_url=f"{request.path}?after=x", start_url=""),
+            "paged": Paged(
+                rows=[now] * 50,
+                next_url=f"{request.path}?after=x",
+                previous_url="",
+                start_url="",
+                first=1,
+                total=20_000,
+            ),
             "moment": now - timedelta(minutes=5),
             "explanation": {
                 "title": "Mixpanel refused the service account",

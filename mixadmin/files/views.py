@@ -18,9 +18,14 @@ from mixadmin.common.pages import (
     chips,
     choice,
     count_by,
+    filters,
+    listing,
     page,
     paged,
     search,
+    show_list,
+    sorting,
+    total,
     url_with,
 )
 from mixadmin.common.remedies import explain
@@ -42,6 +47,7 @@ from .models import SourceBucket, Upload
 # --- Uploads --------------------------------------------------------------------------
 
 
+@listing
 @page
 def upload_list(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id)
@@ -67,29 +73,44 @@ def upload_create(request: Request, project_id: int) -> HttpResponse:
     return _show_uploads(request, project, form)
 
 
+UPLOAD_SORTS = {
+    "begun": ("-created_at", "-pk"),
+    "name": ("name", "pk"),
+    "size": ("-size", "pk"),
+}
+
+
 def _show_uploads(request: Request, project: Project, form: FilesForm) -> HttpResponse:
     rows = Upload.objects.filter(project=project)
-    words = search(request)
-    if words:
+    if words := search(request):
         rows = rows.filter(name__icontains=words)
     state = choice(request, "state", Upload.State.values)
     shown = rows.in_state(state) if state else rows.stored()
     shown = shown.select_related("owner").prefetch_related("files__ingestion")
     counts = rows.count_by_state()
+    number = total(counts, state) if state else counts["receiving"] + counts["complete"]
     removed = counts.pop("removed")
+    order = sorting(request, UPLOAD_SORTS, "begun")
     context = {
         "project": project,
         "form": form,
-        "paged": paged(request, shown, order=("-created_at", "-pk")),
-        "words": words,
+        "paged": paged(request, shown, order=order.order, total=number),
+        "sorting": order,
         "state": state,
-        "chips": chips(request, "state", Upload.State.choices, counts),
+        "tallies": chips(request, "state", Upload.State.choices, counts),
+        "filters": filters(
+            request, q=("Name", None), state=("State", dict(Upload.State.choices))
+        ),
         "removed": removed,
         "can_edit": _can_edit(request.user, project),
         "directories": sorted(settings.INGEST_DIRECTORIES),
         "buckets": SourceBucket.objects.filter(project=project)[:20],
         **upload_context(project),
     }
+    if request.htmx and request.method == "GET":
+        return show_list(
+            request, context, whole="files/list.html", fragment="files/_table.html"
+        )
     return render(request, "files/list.html", context, status=form.status)
 
 
@@ -112,28 +133,42 @@ def upload_remove(request: Request, project_id: int, pk: UUID) -> HttpResponse:
 # --- Buckets --------------------------------------------------------------------------
 
 
+BUCKET_SORTS = {
+    "name": ("name", "pk"),
+    "provider": ("provider", "name", "pk"),
+    "state": ("verification", "name", "pk"),
+}
+
+
+@listing
 @page
 def bucket_list(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id)
     rows: QuerySet[Any] = SourceBucket.objects.filter(project=project)
-    words = search(request)
-    if words:
+    if words := search(request):
         rows = rows.filter(name__icontains=words)
-    states = [(s.value or "never", s.label) for s in SourceBucket.Verification]
-    state = choice(request, "state", [value for value, _ in states])
+    states = {(s.value or "never"): str(s.label) for s in SourceBucket.Verification}
+    state = choice(request, "state", states)
     counts = count_by(rows, "verification")
     counts["never"] = counts.pop("", 0)
     if state:
         rows = rows.filter(verification="" if state == "never" else state)
+    order = sorting(request, BUCKET_SORTS, "name")
+    number = total(counts, state)
     context = {
         "project": project,
-        "paged": paged(request, rows, order=("name", "pk")),
-        "words": words,
-        "state": state,
-        "chips": chips(request, "state", states, counts),
+        "paged": paged(request, rows, order=order.order, total=number),
+        "sorting": order,
+        "tallies": chips(request, "state", states.items(), counts),
+        "filters": filters(request, q=("Name", None), state=("Verification", states)),
         "can_edit": _can_edit(request.user, project),
     }
-    return render(request, "files/bucket_list.html", context)
+    return show_list(
+        request,
+        context,
+        whole="files/bucket_list.html",
+        fragment="files/_buckets.html",
+    )
 
 
 @page

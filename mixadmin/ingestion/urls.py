@@ -5,6 +5,7 @@ from . import views
 app_name = "ingestion"
 urlpatterns = [
     path("", views.ingestion_list, name="list"),
+    path("bulk/", views.ingestion_bulk, name="bulk"),
     path("new/", views.ingestion_create, name="create"),
     path("live/", views.live_events, name="live"),
     path("<int:pk>/", views.ingestion_detail, name="detail"),

@@ -1,8 +1,9 @@
 import json
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 from django.contrib import messages
@@ -10,21 +11,30 @@ from django.core.exceptions import BadRequest, ValidationError
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.audit.models import Entry
+from mixadmin.common import bulk
 from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import (
     chips,
     choice,
     count_by,
+    csv_file,
+    filters,
+    listing,
     page,
     paged,
     part,
     search,
+    show_list,
+    sorting,
+    total,
+    url_with,
 )
 from mixadmin.common.remedies import explain_record
 from mixadmin.files.actions import store_posted_files
@@ -35,6 +45,7 @@ from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
 from mixadmin.projects.models import Project
 
 from . import actions, kinds, live, previews, queries
+from .bulk import INGESTIONS
 from .downloads import FORMS, chosen_groups, rejected_file
 from .forms import IngestionForm, LiveForm, ResendForm, SettingsForm
 from .models import Ingestion, IngestionFile, RejectedGroup, UnsettledBatch
@@ -55,36 +66,95 @@ CHANGES: dict[str, tuple[Any, str]] = {
 # --- Lists ----------------------------------------------------------------------------
 
 
+SORTS = {
+    "made": ("-pk",),
+    "name": ("name", "pk"),
+    "state": ("state", "-pk"),
+    "kind": ("kind", "-pk"),
+}
+
+
+@listing
 @page
-def ingestion_list(request: Request, project_id: int) -> HttpResponse:
+def ingestion_list(request: Request, project_id: int) -> HttpResponseBase:
     project = get_project(request.user, project_id)
-    rows: QuerySet[Any] = Ingestion.objects.filter(project=project)
-    kind = choice(request, "kind", kinds.KINDS)
-    if kind:
-        rows = rows.filter(kind=kind)
-    words = search(request)
-    if words:
-        rows = rows.filter(name__icontains=words)
-    counts = count_by(rows, "state")
-    state = choice(request, "state", State.values)
-    if state:
-        rows = rows.filter(state=state)
-    rows = rows.select_related("created_by").defer("report")
-    found = paged(request, rows, order=("-pk",))
-    queries.with_books(found.rows)
+    every, rows = _asked(request, project)
+    order = sorting(request, SORTS, "made")
+    if "export" in request.GET:
+        found = rows.order_by(*order.order)
+        return csv_file("ingestions", COLUMNS, found, queries.with_books)
+    counts = count_by(every, "state")
+    number = total(counts, request.GET.get("state", ""))
+    shown = paged(request, rows, order=order.order, total=number)
+    queries.with_books(shown.rows)
+    where = reverse("ingestion:bulk", args=[project.pk])
     context = {
         "project": project,
-        "paged": found,
-        "words": words,
-        "kind": kind,
+        "paged": shown,
+        "sorting": order,
         "kinds": kinds.KINDS.values(),
-        "state": state,
-        "chips": chips(request, "state", State.choices, counts),
-        "is_live": any(row.state in Ingestion.GOING_ON for row in found.rows),
+        "tallies": chips(request, "state", State.choices, counts),
+        "filters": filters(
+            request,
+            q=("Name", None),
+            kind=("What", dict(kinds.CHOICES)),
+            state=("State", dict(State.choices)),
+        ),
+        "export_url": url_with(request, export="csv"),
+        "is_live": any(row.state in Ingestion.GOING_ON for row in shown.rows),
         "can_edit": _can_edit(request.user, project),
+        "bulk": bulk.bar(request, INGESTIONS, where, number),
     }
-    template = "_table.html" if request.htmx else "list.html"
-    return render(request, f"ingestion/{template}", context)
+    return show_list(
+        request, context, whole="ingestion/list.html", fragment="ingestion/_table.html"
+    )
+
+
+def _asked(request: Request, project: Project) -> tuple[QuerySet[Any], QuerySet[Any]]:
+    """(those with the words and of the kind, those of them in the state) that the URL
+    asks for."""
+    rows: QuerySet[Any] = Ingestion.objects.filter(project=project)
+    if kind := choice(request, "kind", kinds.KINDS):
+        rows = rows.filter(kind=kind)
+    if words := search(request):
+        rows = rows.filter(name__icontains=words)
+    state = choice(request, "state", State.values)
+    found = rows.filter(state=state) if state else rows
+    return rows, found.select_related("created_by").defer("report")
+
+
+@require_POST
+@page
+def ingestion_bulk(request: Request, project_id: int) -> HttpResponse:
+    project = get_project(request.user, project_id, EDITOR)
+    _, matching = _asked(request, project)
+    rows = Ingestion.objects.filter(project=project).select_related("project")
+    return bulk.answer(
+        request,
+        INGESTIONS,
+        rows=rows,
+        matching=matching.order_by("-pk"),
+        list_url=reverse("ingestion:list", args=[project.pk]),
+        context={"project": project},
+    )
+
+
+COLUMNS: dict[str, Callable[[Any], Any]] = {
+    "Name": attrgetter("name"),
+    "State": lambda row: row.get_state_display(),
+    "What": lambda row: row.get_kind_display(),
+    "Read": lambda row: row.books["read"],
+    "Imported": lambda row: row.books["imported"],
+    "Refused": lambda row: row.books["refused"],
+    "Invalid": lambda row: row.books["invalid"],
+    "Made at (UTC)": attrgetter("created_at"),
+    "Started at (UTC)": attrgetter("started_at"),
+    "Ended at (UTC)": attrgetter("ended_at"),
+    "Made by": lambda row: row.created_by or "command line",
+    "Error": attrgetter("error_kind"),
+    "Error message": attrgetter("error_message"),
+    "Id": attrgetter("pk"),
+}
 
 
 @page

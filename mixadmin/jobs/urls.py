@@ -5,6 +5,7 @@ from . import views
 app_name = "jobs"
 urlpatterns = [
     path("", views.job_list, name="list"),
+    path("bulk/", views.job_bulk, name="bulk"),
     path("<uuid:pk>/", views.job_detail, name="detail"),
     path("<uuid:pk>/retry/", views.job_retry, name="retry"),
     path("<uuid:pk>/cancel/", views.job_cancel, name="cancel"),

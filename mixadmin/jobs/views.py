@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -5,21 +7,29 @@ from django.apps import apps
 from django.contrib import messages
 from django.core.exceptions import BadRequest
 from django.db.models import Model, QuerySet
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from mixadmin.accounts.requests import Request
+from mixadmin.common import bulk
 from mixadmin.common.errors import Wait
 from mixadmin.common.pages import (
     Chip,
     chips,
     choice,
     count_by,
+    csv_file,
+    filters,
+    listing,
     page,
     paged,
     refusal,
     search,
+    show_list,
+    sorting,
+    total,
     url_with,
 )
 from mixadmin.projects.access import (
@@ -32,15 +42,71 @@ from mixadmin.projects.access import (
 from mixadmin.projects.models import Project
 
 from . import actions
+from .bulk import JOBS
 from .forms import DecisionForm
 from .models import Job
 
 # What the list may be limited to besides single states.
 SHOW = (("attention", "Needs attention"), ("unfinished", "Not finished"))
+SORTS = {
+    "asked": ("-created_at", "-pk"),
+    "title": ("title", "pk"),
+    "state": ("state", "-created_at", "-pk"),
+    "attempts": ("-attempt_count", "-created_at", "-pk"),
+}
+COLUMNS: dict[str, Callable[[Any], Any]] = {
+    "Job": attrgetter("title"),
+    "State": lambda job: job.get_state_display(),
+    "Project": attrgetter("project"),
+    "Asked by": lambda job: job.actor or "mixadmin",
+    "Asked at (UTC)": attrgetter("created_at"),
+    "Ended at (UTC)": attrgetter("ended_at"),
+    "Attempts": attrgetter("attempt_count"),
+    "Error": attrgetter("error_kind"),
+    "Error message": attrgetter("error_message"),
+    "Id": attrgetter("pk"),
+}
 
 
+@listing
 @page
-def job_list(request: Request) -> HttpResponse:
+def job_list(request: Request) -> HttpResponseBase:
+    project, jobs, rows = _asked(request)
+    order = sorting(request, SORTS, "asked")
+    if "export" in request.GET:
+        return csv_file("jobs", COLUMNS, rows.order_by(*order.order))
+    counts = count_by(jobs, "state")
+    show, state = request.GET.get("show", ""), request.GET.get("state", "")
+    number = rows.count() if show else total(counts, state)
+    unfinished = sum(n for s, n in counts.items() if s not in Job.ENDED)
+    visible = Project.objects.visible_to(request.user).order_by("name")
+    context = {
+        "project": project,
+        "projects": visible,
+        "paged": paged(request, rows, order=order.order, total=number),
+        "sorting": order,
+        "tallies": chips(request, "state", Job.State.choices, counts),
+        "chips": _show_chips(request, show, jobs, unfinished),
+        "filters": filters(
+            request,
+            q=("Words", None),
+            project=("Project", {str(project.pk): project.name} if project else {}),
+            state=("State", dict(Job.State.choices)),
+            show=("Show", dict(SHOW)),
+        ),
+        "export_url": url_with(request, export="csv"),
+        "bulk": bulk.bar(request, JOBS, reverse("jobs:bulk"), number),
+        # A state that waits for a person changes only when somebody comes.
+        "is_live": unfinished > counts.get(Job.State.NEEDS_DECISION, 0),
+    }
+    return show_list(
+        request, context, whole="jobs/list.html", fragment="jobs/_table.html"
+    )
+
+
+def _asked(request: Request) -> tuple[Project | None, QuerySet[Job], QuerySet[Job]]:
+    """(the project, its jobs with the words, those of them in the states) that the URL
+    asks for; all that the person may see, without a project."""
     jobs = visible_jobs(request.user)
     project = None
     if number := request.GET.get("project", ""):
@@ -50,28 +116,24 @@ def job_list(request: Request) -> HttpResponse:
         jobs = jobs.filter(project=project)
     if words := search(request):
         jobs = jobs.filter(title__icontains=words)
-    counts = count_by(jobs, "state")
     show = choice(request, "show", [value for value, _ in SHOW])
     state = choice(request, "state", Job.State.values)
     rows = _limited(jobs, show, state).select_related("project", "actor")
-    unfinished = sum(n for s, n in counts.items() if s not in Job.ENDED)
-    context = {
-        "project": project,
-        "projects": Project.objects.visible_to(request.user).order_by("name"),
-        "paged": paged(request, rows, order=("-created_at", "-pk")),
-        "chips": [
-            *chips(request, "state", Job.State.choices, counts),
-            *_show_chips(request, show, jobs, unfinished),
-        ],
-        "q": words,
-        "state": state,
-        "show": show,
-        "is_filtered": bool(state or show or words),
-        # A state that waits for a person changes only when somebody comes.
-        "is_live": unfinished > counts.get(Job.State.NEEDS_DECISION, 0),
-    }
-    template = "jobs/_table.html" if request.htmx else "jobs/list.html"
-    return render(request, template, context)
+    return project, jobs, rows
+
+
+@require_POST
+@page
+def job_bulk(request: Request) -> HttpResponse:
+    project, _, rows = _asked(request)
+    return bulk.answer(
+        request,
+        JOBS,
+        rows=visible_jobs(request.user).select_related("project", "service_account"),
+        matching=rows.order_by(*SORTS["asked"]),
+        list_url=reverse("jobs:list"),
+        context={"project": project},
+    )
 
 
 def _limited(jobs: QuerySet[Job], show: str, state: str) -> QuerySet[Job]:

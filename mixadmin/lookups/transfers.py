@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils.text import slugify
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
@@ -66,15 +66,17 @@ def require_all(request: HttpRequest) -> None:
 
 
 def takes_files(
-    view: Callable[Concatenate[Request, P], HttpResponse],
-) -> Callable[Concatenate[Request, P], HttpResponse]:
+    view: Callable[Concatenate[Request, P], HttpResponseBase],
+) -> Callable[Concatenate[Request, P], HttpResponseBase]:
     """Mark a page whose form holds a file: its length is looked at before anything else
     reads it, also before the form's token is looked for in it."""
     protected = csrf_protect(view)
 
     @csrf_exempt
     @wraps(view)
-    def wrapped(request: Request, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+    def wrapped(
+        request: Request, /, *args: P.args, **kwargs: P.kwargs
+    ) -> HttpResponseBase:
         if is_too_large(request):
             return refusal(request, TOO_LARGE, status=413)
         count_what_comes(request)

@@ -10,7 +10,20 @@ from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.audit.models import Entry
 from mixadmin.common.forms import errors_to_form, posted
-from mixadmin.common.pages import chips, choice, count_by, page, paged, part, search
+from mixadmin.common.pages import (
+    chips,
+    choice,
+    count_by,
+    filters,
+    listing,
+    page,
+    paged,
+    part,
+    search,
+    show_list,
+    sorting,
+    total,
+)
 from mixadmin.jobs.models import Job, Poll
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
 from mixadmin.projects.models import Project
@@ -26,37 +39,45 @@ STATES = {
     **dict(LookupVersion.State.choices),
     "new": "Never replaced from here",
 }
-SORTS = {"name": ("name", "pk"), "newest": ("-pk",)}
+SORTS = {
+    "name": ("name", "pk"),
+    "newest": ("-pk",),
+    "state": ("state", "name", "pk"),
+}
 VERSIONS_PER_PAGE = 30
 
 
+@listing
 @page
 def table_list(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id)
     rows: QuerySet[Any] = LookupTable.objects.filter(project=project)
-    words = search(request)
-    if words:
+    if words := search(request):
         rows = rows.filter(name__icontains=words)
     rows = rows.with_state()  # type: ignore[attr-defined]
     counts = count_by(rows, "state")
-    state = choice(request, "state", STATES)
-    if state:
+    if state := choice(request, "state", STATES):
         rows = rows.filter(state=state)
-    sort = choice(request, "sort", SORTS) or "name"
-    found = paged(request, rows.with_current(), order=SORTS[sort])  # type: ignore[attr-defined]
+    order = sorting(request, SORTS, "name")
+    found = paged(
+        request,
+        rows.with_current(),  # type: ignore[attr-defined]
+        order=order.order,
+        total=total(counts, state),
+    )
     context = {
         "project": project,
         "paged": found,
         "lines": [(row, STATES.get(row.state, row.state)) for row in found.rows],
-        "words": words,
-        "state": state,
-        "sort": sort,
-        "chips": chips(request, "state", STATES.items(), counts),
+        "sorting": order,
+        "tallies": chips(request, "state", STATES.items(), counts),
+        "filters": filters(request, q=("Name", None), state=("State", STATES)),
         "poll": Poll.objects.filter(project=project, name=actions.POLL).first(),
         "is_live": any(row.state in LookupVersion.GOING_ON for row in found.rows),
     }
-    template = "_table.html" if request.htmx else "list.html"
-    return render(request, f"lookups/{template}", context)
+    return show_list(
+        request, context, whole="lookups/list.html", fragment="lookups/_table.html"
+    )
 
 
 @page

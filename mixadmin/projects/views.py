@@ -11,10 +11,15 @@ from mixadmin.common.pages import (
     chips,
     choice,
     count_by,
+    filters,
+    listing,
     page,
     paged,
     part,
     search,
+    show_list,
+    sorting,
+    total,
 )
 from mixadmin.common.states import verification_words
 from mixadmin.jobs.models import Job
@@ -32,27 +37,48 @@ from .forms import (
 )
 from .models import Project, ProjectQuerySet
 
+SORTS = {
+    "name": ("name", "pk"),
+    "id": ("mixpanel_id", "pk"),
+    "region": ("region", "name", "pk"),
+    "environment": ("environment", "name", "pk"),
+    "state": ("verification", "name", "pk"),
+}
 
+
+@listing
 @page
 def project_list(request: Request) -> HttpResponse:
     visible = Project.objects.visible_to(request.user)
-    words = search(request)
-    if words:
+    if words := search(request):
         number = int(words) if words.isdecimal() and len(words) < 19 else 0
         visible = visible.filter(Q(name__icontains=words) | Q(mixpanel_id=number))
-    states = [(s.value or "never", s.label) for s in Project.Verification]
-    state = choice(request, "state", [value for value, _ in states])
+    if region := choice(request, "region", Project.Region.values):
+        visible = visible.filter(region=region)
+    states = {(s.value or "never"): str(s.label) for s in Project.Verification}
+    state = choice(request, "state", states)
     counts = count_by(visible, "verification")
     counts["never"] = counts.pop("", 0)
     rows = with_job_counts(visible).select_related("service_account")
     if state:
         rows = rows.filter(verification="" if state == "never" else state)
+    order = sorting(request, SORTS, "name")
+    number = total(counts, state)
     context = {
-        "paged": paged(request, rows, order=("name", "pk")),
-        "chips": chips(request, "state", states, counts),
-        "q": words,
+        "paged": paged(request, rows, order=order.order, total=number),
+        "sorting": order,
+        "regions": Project.Region.choices,
+        "tallies": chips(request, "state", states.items(), counts),
+        "filters": filters(
+            request,
+            q=("Name or id", None),
+            region=("Region", dict(Project.Region.choices)),
+            state=("Verification", states),
+        ),
     }
-    return render(request, "projects/list.html", context)
+    return show_list(
+        request, context, whole="projects/list.html", fragment="projects/_table.html"
+    )
 
 
 def with_job_counts(projects: ProjectQuerySet) -> ProjectQuerySet:

@@ -1,6 +1,9 @@
+from datetime import UTC, datetime
+
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q
+from django.db.models import Count, Q, Value
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -14,10 +17,15 @@ from mixadmin.common.pages import (
     chips,
     choice,
     count_by,
+    filters,
+    listing,
     page,
     paged,
     part,
     search,
+    show_list,
+    sorting,
+    total,
 )
 from mixadmin.common.states import PRESENT, verification_words
 from mixadmin.jobs.models import Job
@@ -49,29 +57,57 @@ def get_account(user: User, pk: int, *, change: bool = False) -> ServiceAccount:
     return account
 
 
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+SORTS = {
+    "username": ("username", "pk"),
+    "region": ("region", "username", "pk"),
+    "presence": ("presence", "username", "pk"),
+    "state": ("verification", "username", "pk"),
+    # Those that never end come last.
+    "expires": ("ends_at", "pk"),
+}
+
+
+@listing
 @page
 def account_list(request: Request) -> HttpResponse:
     visible = ServiceAccount.objects.visible_to(request.user)
-    words = search(request)
-    if words:
+    if words := search(request):
         visible = visible.filter(username__icontains=words)
-    states = [(s.value or "never", s.label) for s in ServiceAccount.Verification]
-    state = choice(request, "state", [value for value, _ in states])
+    if region := choice(request, "region", Project.Region.values):
+        visible = visible.filter(region=region)
+    states = {(s.value or "never"): str(s.label) for s in ServiceAccount.Verification}
+    state = choice(request, "state", states)
     counts = count_by(visible, "verification")
     counts["never"] = counts.pop("", 0)
     mine = Project.objects.visible_to(request.user)
     rows = visible.annotate(
-        used_by=Count("projects", filter=Q(projects__in=mine.values("pk")))
+        used_by=Count("projects", filter=Q(projects__in=mine.values("pk"))),
+        ends_at=Coalesce("expires_at", Value(NEVER)),
     )
     if state:
         rows = rows.filter(verification="" if state == "never" else state)
+    order = sorting(request, SORTS, "username")
+    number = total(counts, state)
     context = {
-        "paged": paged(request, rows, order=("username", "pk")),
-        "chips": chips(request, "state", states, counts),
-        "q": words,
+        "paged": paged(request, rows, order=order.order, total=number),
+        "sorting": order,
+        "regions": Project.Region.choices,
+        "tallies": chips(request, "state", states.items(), counts),
+        "filters": filters(
+            request,
+            q=("Username", None),
+            region=("Region", dict(Project.Region.choices)),
+            state=("Verification", states),
+        ),
         "now": timezone.now(),
     }
-    return render(request, "service_accounts/list.html", context)
+    return show_list(
+        request,
+        context,
+        whole="service_accounts/list.html",
+        fragment="service_accounts/_table.html",
+    )
 
 
 @page

@@ -14,7 +14,20 @@ from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.audit.models import Entry
 from mixadmin.common.forms import ActionForm, errors_to_form, posted
-from mixadmin.common.pages import chips, choice, count_by, page, paged, part, search
+from mixadmin.common.pages import (
+    chips,
+    choice,
+    count_by,
+    filters,
+    listing,
+    page,
+    paged,
+    part,
+    search,
+    show_list,
+    sorting,
+    total,
+)
 from mixadmin.common.states import PRESENT, STATUSES, UNFINISHED_RUN, Presence
 from mixadmin.jobs.models import Job
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
@@ -45,36 +58,58 @@ RUNS_PER_PAGE = 30
 # --- Warehouses -----------------------------------------------------------------------
 
 
+SOURCE_SORTS = {
+    "name": ("name", "pk"),
+    "type": ("warehouse_type", "name", "pk"),
+    "state": ("presence", "name", "pk"),
+}
+
+
+@listing
 @page
 def source_list(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id)
     rows = WarehouseSource.objects.filter(project=project).present()
-    words = search(request)
-    if words:
+    if words := search(request):
         rows = rows.filter(name__icontains=words)
-    counts = count_by(rows, "warehouse_type")
-    kind = choice(request, "type", [*WAREHOUSES, *counts])
-    if kind:
+    types = count_by(rows, "warehouse_type")
+    kinds = {slug: warehouse.label for slug, warehouse in WAREHOUSES.items()}
+    # Mixpanel may know more of them than are known here.
+    kinds |= {slug: slug for slug in types if slug not in kinds}
+    if kind := choice(request, "type", kinds):
         rows = rows.filter(warehouse_type=kind)
+    counts = count_by(rows, "presence")
+    state = choice(request, "state", Presence.values)
+    number = total(counts, state)
+    if state:
+        rows = rows.filter(presence=state)
     rows = rows.annotate(
         import_count=Count("imports", filter=Q(imports__presence__in=PRESENT))
     )
-    found = paged(request, rows, order=("name", "pk"))
-    labels = {slug: warehouse.label for slug, warehouse in WAREHOUSES.items()}
+    order = sorting(request, SOURCE_SORTS, "name")
+    found = paged(request, rows, order=order.order, total=number)
     context = {
         "project": project,
         "paged": found,
-        "words": words,
-        "type": kind,
-        "chips": chips(
-            request, "type", [(slug, labels.get(slug, slug)) for slug in counts], counts
+        "sorting": order,
+        "types": kinds.items(),
+        "tallies": chips(request, "state", Presence.choices, counts),
+        "filters": filters(
+            request,
+            q=("Name", None),
+            type=("Type", kinds),
+            state=("State", dict(Presence.choices)),
         ),
         "is_live": any(row.presence in GOING_ON for row in found.rows),
         "can_edit": _can_edit(request.user, project),
         "adoptable": _adoptable(project).count(),
     }
-    template = "_sources.html" if request.htmx else "source_list.html"
-    return render(request, f"warehouse/{template}", context)
+    return show_list(
+        request,
+        context,
+        whole="warehouse/source_list.html",
+        fragment="warehouse/_sources.html",
+    )
 
 
 @page

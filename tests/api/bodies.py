@@ -137,6 +137,7 @@ BODIES = {
         "time_zone": "Europe/Berlin",
         "shortcuts": True,
     },
+    "saved_view_create": {"path": "/jobs/", "name": "Bad", "query": "state=failed"},
     "token_create": {"name": "a", "days": "30"},
 }
 

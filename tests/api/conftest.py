@@ -23,6 +23,10 @@ def client_of():
     return client
 
 
+def make_view(owner):
+    return owner.saved_views.create(path="/jobs/", name="Bad ones", query="q=x")
+
+
 @pytest.fixture
 def rows(project, owner, sandbox, s3, settings, tmp_path):
     """One of everything, and the parts of addresses that lead there."""
@@ -53,6 +57,7 @@ def rows(project, owner, sandbox, s3, settings, tmp_path):
         "number": version.number,
         "id": make.make_job(project=project).pk,
         "token_key": token.token_key,
+        "view_id": make_view(owner).pk,
         "username": "viewer",
         "upload": upload.pk,
         "ingestion_id": ingestion.pk,

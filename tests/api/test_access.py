@@ -14,6 +14,8 @@ OF_NOBODY = {
     "token_create",
     "me_retrieve",
     "me_partial_update",
+    "saved_view_list",
+    "saved_view_create",
     "warehouse_catalogue_retrieve",
     "connector_catalogue_retrieve",
     "ingestion_catalogue_retrieve",
@@ -27,7 +29,12 @@ READS_OF_EDITORS = {
     "directory_names",
     "directory_entries",
 }
-OWN_ONLY = {"token_retrieve", "token_destroy"}
+OWN_ONLY = {
+    "token_retrieve",
+    "token_destroy",
+    "saved_view_retrieve",
+    "saved_view_destroy",
+}
 # They name a service account of the owner that no project uses.
 NOT_FOR_VIEWERS = OWN_ONLY | {"organization_destroy", "organization_membership"}
 

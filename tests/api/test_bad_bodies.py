@@ -21,6 +21,7 @@ WITHOUT_FIELDS = {
     "job_cancel",
     "job_dismiss",
     "token_destroy",
+    "saved_view_destroy",
     "member_destroy",
     "warehouse_source_forget",
     "warehouse_import_forget",

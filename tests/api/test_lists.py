@@ -123,6 +123,7 @@ def add_everything(project, owner, n):
     make.make_rejected_group(ingestion=ingestion, message=f"m{n}")
     make.make_bucket(project=project, name=f"b{n}")
     ApiToken.objects.create(user=owner, name=f"t{n}")
+    owner.saved_views.create(path="/jobs/", name=f"v{n}", query="")
     record(actor=user, verb="did", target=row)
 
 
@@ -147,6 +148,7 @@ LISTS = [
     "service-accounts/",
     "jobs/",
     "tokens/",
+    "saved-views/",
 ]
 # Sign-in takes two, the project and the role two, what is above the rows one.
 BUDGET = 7

@@ -19,11 +19,28 @@ def follow(queryset, order, size):
     rows, pieces, request = [], 0, asked("q=1")
     while True:
         piece = paged(request, queryset, order=order, size=size)
+        assert piece.first == len(rows) + 1
         rows, pieces = rows + piece.rows, pieces + 1
         if not piece.next_url:
+            assert follow_back(queryset, order, size, piece) == rows
             return rows, pieces
         assert "q=1" in piece.next_url
         request = RequestFactory().get(piece.next_url)
+
+
+def follow_back(queryset, order, size, piece):
+    """The rows of a piece and of all before it, by following `previous_url`."""
+    rows = piece.rows
+    while piece.previous_url:
+        assert "q=1" in piece.previous_url
+        before = RequestFactory().get(piece.previous_url)
+        earlier = paged(before, queryset, order=order, size=size)
+        assert earlier.first == piece.first - len(earlier.rows)
+        assert earlier.next_url
+        piece, rows = earlier, earlier.rows + rows
+    assert piece.first == 1
+    assert not piece.start_url
+    return rows
 
 
 @pytest.mark.parametrize(

@@ -435,7 +435,7 @@ def test_the_list_counts_states_and_searches(file, ingest, create, page, project
     create(file([event(2)], "b.ndjson"), name="Backfill of June")
     where = reverse("ingestion:list", args=[project.pk])
     text = words(page.get(where))
-    assert "Succeeded 1" in text and "Sending 1" in text
+    assert "1 succeeded" in text and "1 sending" in text
     text = words(page.get(where + "?q=June"))
     assert "of June" in text and "of May" not in text
     assert "of May" in words(page.get(where + "?state=succeeded"))

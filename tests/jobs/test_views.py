@@ -89,7 +89,8 @@ def test_the_list_counts_by_state_and_filters(page, project):
     assert titles(show="unfinished") == {"queued", "waiting", "needs_decision"}
     assert titles(q="queu") == {"queued"}
     assert titles(show="attention", state="dead") == {"dead"}
-    counts = {c.value: c.count for c in page.get(LIST).context["chips"]}
+    shown = page.get(LIST).context
+    counts = {c.value: c.count for c in [*shown["tallies"], *shown["chips"]]}
     assert counts == {
         "": 7,
         "queued": 1,
@@ -156,7 +157,7 @@ def test_the_list_needs_as_many_queries_for_forty_as_for_one(
 def test_the_list_refreshes_itself_only_while_something_goes_on(page, project):
     make.make_job(project=project, state="succeeded", ended_at=db_now())
     make.make_job(project=project, state="needs_decision")
-    assert "hx-get" not in text(page.get(LIST))
+    assert 'hx-trigger="every' not in text(page.get(LIST))
     make.make_job(project=project)
     assert 'hx-get="/jobs/?q=Create"' in text(page.get(LIST, {"q": "Create"}))
     fragment = page.get(LIST, headers={"HX-Request": "true"})

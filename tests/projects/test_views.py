@@ -101,7 +101,7 @@ def test_the_list_counts_by_verification_and_filters(page, owner):
             verification=state,
         )
     answer = page.get("/projects/?state=works")
-    assert {c.value: c.count for c in answer.context["chips"]} == {
+    assert {c.value: c.count for c in answer.context["tallies"]} == {
         "": 4,
         "never": 1,
         "works": 2,
