@@ -26,7 +26,8 @@ def home(request: Request) -> HttpResponse:
         "expiring": queries.expiring(user, now),
         "running": going_on,
         "health": queries.health(seen),
-        "is_live": bool(going_on),
+        # Something may go wrong while nothing goes on.
+        "seconds": 5 if going_on else 30,
     }
     template = "dashboard/_home.html" if request.htmx else "dashboard/home.html"
     return render(request, template, context)

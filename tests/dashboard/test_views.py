@@ -47,7 +47,7 @@ def test_with_nothing_to_do_the_page_says_so(page, project):
     assert told(answer) == []
     assert "Nothing needs you." in text(answer)
     assert "Nothing is going on." in text(answer)
-    assert "hx-get" not in text(answer)
+    assert "every 30s" in text(answer)
 
 
 def test_who_has_nothing_yet_is_told_how_to_begin(page):
@@ -287,7 +287,7 @@ def test_what_goes_on_is_listed_and_the_page_refreshes_itself(page, project):
     answer = page.get("/")
     assert job.title in text(answer)
     assert run.get_absolute_url() in text(answer)
-    assert 'hx-get="/"' in text(answer)
+    assert "every 5s" in text(answer)
     fragment = page.get("/", headers={"HX-Request": "true"})
     assert text(fragment).lstrip().startswith('<div id="home"')
 

@@ -80,9 +80,14 @@ TONE_OF = {state: tone for tone, states in TONES.items() for state in states}
 def badge(state: Any, label: Any = "") -> SafeString:
     """{% badge job.state job.get_state_display %}"""
     words = str(label or state or "none").replace("_", " ")
-    tone = TONE_OF.get(str(state or ""), "warn")
     words = words[:1].upper() + words[1:]
-    return format_html('<span class="badge is-{}">{}</span>', tone, words)
+    return format_html('<span class="badge is-{}">{}</span>', tone(state), words)
+
+
+@register.filter
+def tone(state: Any) -> str:
+    """good, bad, warn, busy or idle, for a class: `is-{{ job.state|tone }}`."""
+    return TONE_OF.get(str(state or ""), "warn")
 
 
 @register.simple_tag
