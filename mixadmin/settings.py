@@ -108,6 +108,7 @@ INSTALLED_APPS = [
     "mixadmin.files",
     "mixadmin.ingestion",
     "mixadmin.lookups",
+    "mixadmin.errors",
     "mixadmin.dashboard",
 ]
 

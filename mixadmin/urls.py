@@ -25,5 +25,6 @@ urlpatterns = [
     path(f"{PROJECT}lookup-tables/", include("mixadmin.lookups.urls")),
     path(f"{PROJECT}ingestions/", include("mixadmin.ingestion.urls")),
     path("jobs/", include("mixadmin.jobs.urls")),
+    path("errors/", include("mixadmin.errors.urls")),
     path("api/", include("mixadmin.dashboard.api")),
 ]

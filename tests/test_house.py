@@ -138,6 +138,7 @@ LISTS = {
     "adopt": (lambda p: reverse("warehouse:adopt", args=[p.pk]), 12),
     "jobs": (lambda p: reverse("jobs:list"), 12),
     "service accounts": (lambda p: reverse("service_accounts:list"), 12),
+    "errors": (lambda p: reverse("errors:list"), 18),
     "api projects": (lambda p: "/api/v1/projects/", 8),
     "api sources": (lambda p: f"/api/v1/projects/{p.pk}/warehouse-sources/", 8),
     "api imports": (lambda p: f"/api/v1/projects/{p.pk}/imports/", 8),

@@ -3,7 +3,8 @@
     {"type": "validation_error", "errors": [{"code", "detail", "attr"}]}
 
 `attr` names the field, dotted when it is nested, or is null when the whole request is
-meant. Where Mixpanel failed, an error also has `meaning` and `remedy`.
+meant. Where Mixpanel failed, an error also has `meaning`, `remedy` and the `url` of its
+page in the catalogue of errors.
 """
 
 import math
@@ -20,6 +21,7 @@ from django.core.exceptions import (
 from django.db import IntegrityError, OperationalError
 from django.http import Http404, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
+from django.urls import reverse
 from drf_standardized_errors.handler import ExceptionHandler as StandardHandler
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -89,7 +91,11 @@ class ExceptionHandler(StandardHandler):
                 error["attr"] = None
             if isinstance(self.exc, MixpanelError):
                 words = explain_answer(self.exc)
-                error |= {"meaning": words.meaning, "remedy": words.remedy}
+                error |= {
+                    "meaning": words.meaning,
+                    "remedy": words.remedy,
+                    "url": reverse("errors:detail", args=[words.code]),
+                }
         return data
 
     def report_exception(

@@ -29,6 +29,10 @@ class ErrorSerializer(serializers.Serializer[Any]):
     remedy = serializers.CharField(
         required=False, help_text="Only where Mixpanel failed: what to do."
     )
+    url = serializers.CharField(
+        required=False,
+        help_text="Only where Mixpanel failed: its page in the catalogue of errors.",
+    )
 
 
 class ErrorsSerializer(serializers.Serializer[Any]):

@@ -21,6 +21,7 @@ class Place:
     project, source, import, connector, account, job, bucket, ingestion, table.
     query: name -> object, for the rest of the address; left out where it is not known.
     post: the address does it at once, and is a button of a form.
+    looks: nothing is changed there, so that everybody may go.
     """
 
     label: str
@@ -28,6 +29,7 @@ class Place:
     args: tuple[str, ...] = ()
     query: Mapping[str, str] | None = None
     post: bool = False
+    looks: bool = False
 
 
 _PROJECT = ("project",)
@@ -37,18 +39,20 @@ _INGESTION = ("project", "ingestion")
 _TABLE = ("project", "table")
 
 PLACES = {
-    "accounts.open": Place("Open the service accounts", "service_accounts:list"),
+    "accounts.open": Place(
+        "Open the service accounts", "service_accounts:list", looks=True
+    ),
     "account.open": Place(
-        "Open the service account", "service_accounts:detail", ("account",)
+        "Open the service account", "service_accounts:detail", ("account",), looks=True
     ),
     "account.secret": Place(
         "Set a new secret", "service_accounts:secret", ("account",)
     ),
-    "project.open": Place("Open the project", "projects:detail", _PROJECT),
+    "project.open": Place("Open the project", "projects:detail", _PROJECT, looks=True),
     "project.edit": Place("Change the project", "projects:edit", _PROJECT),
     "source.edit": Place("Change the source", "warehouse:source_edit", _SOURCE),
     "source.checklist": Place(
-        "Open the setup checklist", "warehouse:source_detail", _SOURCE
+        "Open the setup checklist", "warehouse:source_detail", _SOURCE, looks=True
     ),
     "import.create": Place(
         "Create an import", "warehouse:import_create", _PROJECT, {"source": "source"}
@@ -63,23 +67,29 @@ PLACES = {
     "connector.copy": Place(
         "Create a copy", "connectors:create", _PROJECT, {"copy": "connector"}
     ),
-    "files.open": Place("Open the files", "files:list", _PROJECT),
-    "buckets.open": Place("Open the buckets", "files:bucket_list", _PROJECT),
+    "files.open": Place("Open the files", "files:list", _PROJECT, looks=True),
+    "buckets.open": Place(
+        "Open the buckets", "files:bucket_list", _PROJECT, looks=True
+    ),
     "bucket.credentials": Place(
         "Set new credentials", "files:bucket_credentials", ("project", "bucket")
     ),
     "ingestion.create": Place("Send files", "ingestion:create", _PROJECT),
     "ingestion.copy": Place("Choose the files anew", "ingestion:copy", _INGESTION),
-    "ingestion.files": Place("Look at the files", "ingestion:files", _INGESTION),
+    "ingestion.files": Place(
+        "Look at the files", "ingestion:files", _INGESTION, looks=True
+    ),
     "ingestion.rejected": Place(
-        "Look at the rejected records", "ingestion:rejected", _INGESTION
+        "Look at the rejected records", "ingestion:rejected", _INGESTION, looks=True
     ),
     "ingestion.retry": Place("Try again", "ingestion:retry", _INGESTION, post=True),
     "ingestion.live": Place("Send a live event", "ingestion:live", _PROJECT),
-    "lookups.open": Place("Open the lookup tables", "lookups:list", _PROJECT),
-    "lookup.open": Place("Open the lookup table", "lookups:detail", _TABLE),
+    "lookups.open": Place(
+        "Open the lookup tables", "lookups:list", _PROJECT, looks=True
+    ),
+    "lookup.open": Place("Open the lookup table", "lookups:detail", _TABLE, looks=True),
     "lookup.replace": Place("Replace the lookup table", "lookups:replace", _TABLE),
-    "job.open": Place("Open the job", "jobs:detail", ("job",)),
+    "job.open": Place("Open the job", "jobs:detail", ("job",), looks=True),
     "job.retry": Place("Try again now", "jobs:retry", ("job",), post=True),
 }
 
@@ -93,16 +103,21 @@ class Fix:
     post: bool = False
 
 
-def fix_for(cause: Cause, about: Mapping[str, Any], *, here: str = "") -> Fix | None:
+def fix_for(
+    cause: Cause, about: Mapping[str, Any], *, here: str = "", may_edit: bool = True
+) -> Fix | None:
     """The best place of a cause whose objects are known, or None.
 
     about: the objects or their keys by the words of `Place.args`, None where there is
         none. here: the address of the page that asks; it does not lead to itself.
+    may_edit: whether who looks may change the project; else places to look at are left.
     """
     known = {name: getattr(row, "pk", row) for name, row in about.items()}
     for name in cause.fix:
         place = PLACES[name]
         if any(known.get(arg) is None for arg in place.args):
+            continue
+        if not (may_edit or place.looks):
             continue
         url = reverse(place.view, args=[known[arg] for arg in place.args])
         if url != here:

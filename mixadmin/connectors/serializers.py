@@ -18,7 +18,7 @@ from mixadmin.common.serializers import (
     Word,
 )
 from mixadmin.common.states import STATUSES, RunState
-from mixadmin.jobs.serializers import ExplainedSerializer
+from mixadmin.jobs.serializers import ExplainedSerializer, explained
 
 from .models import Connector, ConnectorRun
 
@@ -108,17 +108,15 @@ class ConnectorRunSerializer(Row):
     def get_error(self, run: ConnectorRun) -> dict[str, str] | None:
         if run.state != RunState.FAILED and not run.error_message:
             return None
-        words = explain_run_failure(
+        cause = explain_run_failure(
             run.error_message, connector_type=run.connector.connector_type
         )
-        return {
-            "kind": run.error_code or "run_failed",
-            "message": run.error_message,
-            "title": words.title,
-            "meaning": words.meaning,
-            "remedy": words.remedy,
-            "raw": run.error_message,
-        }
+        return explained(
+            cause,
+            kind=run.error_code or "run_failed",
+            message=run.error_message,
+            raw=run.error_message,
+        )
 
 
 class NewConnector(Reader):

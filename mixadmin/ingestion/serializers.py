@@ -19,7 +19,7 @@ from mixadmin.common.serializers import (
     Whole,
     Word,
 )
-from mixadmin.jobs.serializers import ExplainedSerializer
+from mixadmin.jobs.serializers import ExplainedSerializer, explained
 
 from . import queries
 from .models import (
@@ -50,19 +50,11 @@ class Fraction(Shape, serializers.FloatField):
         raise serializers.ValidationError("Must be a number.", code="type")
 
 
-def explained(kind: str, message: str) -> dict[str, str] | None:
+def told(kind: str, message: str) -> dict[str, str] | None:
     """An error with what it means and what to do; None where there is none."""
     if not kind and not message:
         return None
-    words = explain(kind, message=message)
-    return {
-        "kind": kind,
-        "message": message,
-        "title": words.title,
-        "meaning": words.meaning,
-        "remedy": words.remedy,
-        "raw": "",
-    }
+    return explained(explain(kind, message=message), kind=kind, message=message)
 
 
 # --- Showing --------------------------------------------------------------------------
@@ -122,7 +114,7 @@ class IngestionSerializer(Row):
 
     @extend_schema_field(ExplainedSerializer(allow_null=True))
     def get_error(self, ingestion: Ingestion) -> dict[str, str] | None:
-        return explained(ingestion.error_kind, ingestion.error_message)
+        return told(ingestion.error_kind, ingestion.error_message)
 
 
 class IngestionDetailSerializer(IngestionSerializer):
@@ -208,7 +200,7 @@ class IngestionFileSerializer(Row):
 
     @extend_schema_field(ExplainedSerializer(allow_null=True))
     def get_error(self, file: IngestionFile) -> dict[str, str] | None:
-        return explained(file.error_kind, file.error_message)
+        return told(file.error_kind, file.error_message)
 
 
 class RejectedGroupSerializer(Row):
@@ -280,7 +272,7 @@ class UnsettledBatchSerializer(Row):
 
     @extend_schema_field(ExplainedSerializer(allow_null=True))
     def get_error(self, batch: UnsettledBatch) -> dict[str, str] | None:
-        return explained(batch.error_kind, batch.error_message)
+        return told(batch.error_kind, batch.error_message)
 
 
 # --- Reading --------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from rest_framework import serializers
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from mixadmin.common.causes import Cause
 from mixadmin.common.remedies import explain
 from mixadmin.common.serializers import Reader, Row, Shown, Text, Word
 
@@ -32,12 +33,30 @@ def target_word(label: str) -> str:
 class ExplainedSerializer(serializers.Serializer[Any]):
     """An error with what it means and what to do."""
 
+    code = Word(help_text="Of the cause, as the catalogue of errors has it.")
+    url = serializers.CharField(help_text="The cause's page in the catalogue.")
     kind = Word()
     message = serializers.CharField(help_text="As it came.")
     title = serializers.CharField()
     meaning = serializers.CharField()
     remedy = serializers.CharField()
     raw = serializers.CharField(help_text="The answer it stands in, cut to 8 KiB.")
+
+
+def explained(
+    cause: Cause, *, kind: str, message: str = "", raw: str = ""
+) -> dict[str, str]:
+    """An error as ExplainedSerializer has it."""
+    return {
+        "code": cause.code,
+        "url": reverse("errors:detail", args=[cause.code]),
+        "kind": kind,
+        "message": message,
+        "title": cause.title,
+        "meaning": cause.meaning,
+        "remedy": cause.remedy,
+        "raw": raw,
+    }
 
 
 class TargetSerializer(serializers.Serializer[Any]):
@@ -107,15 +126,12 @@ class JobSerializer(Row):
     def get_error(self, job: Job) -> dict[str, str] | None:
         if not job.error_kind and not job.error_message:
             return None
-        words = explain(job.error_kind, message=job.error_message)
-        return {
-            "kind": job.error_kind,
-            "message": job.error_message,
-            "title": words.title,
-            "meaning": words.meaning,
-            "remedy": words.remedy,
-            "raw": job.error_raw,
-        }
+        return explained(
+            explain(job.error_kind, message=job.error_message),
+            kind=job.error_kind,
+            message=job.error_message,
+            raw=job.error_raw,
+        )
 
 
 class AttemptSerializer(Row):

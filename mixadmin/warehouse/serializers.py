@@ -22,7 +22,7 @@ from mixadmin.common.serializers import (
     Word,
 )
 from mixadmin.common.states import STATUSES, RunState
-from mixadmin.jobs.serializers import ExplainedSerializer
+from mixadmin.jobs.serializers import ExplainedSerializer, explained
 
 from .kinds import frequency_of
 from .models import ImportRun, WarehouseImport, WarehouseSource
@@ -198,17 +198,10 @@ class ImportRunSerializer(Row):
         if run.state != RunState.FAILED:
             return None
         source = run.warehouse_import.source
-        words = explain_run_failure(
+        cause = explain_run_failure(
             "", warehouse_type=source.warehouse_type if source else ""
         )
-        return {
-            "kind": "run_failed",
-            "message": "",
-            "title": words.title,
-            "meaning": words.meaning,
-            "remedy": words.remedy,
-            "raw": "",
-        }
+        return explained(cause, kind="run_failed")
 
 
 class AdoptedSerializer(serializers.Serializer[Any]):

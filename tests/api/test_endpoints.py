@@ -269,6 +269,7 @@ def test_what_mixpanel_refuses_is_told_with_meaning_and_remedy(api, project, san
     assert error["attr"] is None
     assert "secret" in error["remedy"]
     assert error["meaning"]
+    assert error["url"] == "/errors/not_authenticated/"
 
 
 def test_mixpanels_rate_limit_is_passed_on(api, project, sandbox):

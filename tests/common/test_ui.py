@@ -14,6 +14,7 @@ from mixadmin.jobs.models import Job
 from mixadmin.lookups.models import LookupVersion
 from mixadmin.projects.models import Project
 from mixadmin.service_accounts.models import ServiceAccount
+from mixadmin.warehouse.models import WarehouseImport, WarehouseSource
 
 
 def shown(template, **context):
@@ -154,12 +155,41 @@ def test_an_error_tells_meaning_remedy_message_and_folds_the_raw_answer():
     text = shown(
         '{% explain_error "rate_limited" message raw %}', message="<i>", raw="{}"
     )
-    assert "Mixpanel asks to wait" in text
-    assert "What to do:" in text
-    before, folded = text.split("<details>")
+    assert '<a href="/errors/rate_limited/">Mixpanel asks to wait</a>' in text
+    assert "What to do" in text and "<li>" in text
+    before, folded = text.split("<details")
     assert "&lt;i&gt;" in before
     assert "{}" in folded
+    assert "data-copy" in folded
     assert "Failed without a reason" in shown('{% explain_run "" %}')
+    assert "mixadmin does not know this one" in shown(
+        '{% explain_error "odd" "Odd." %}'
+    )
+
+
+def test_an_error_has_the_one_button_that_mends_it_where_the_place_is_known():
+    project, source = Project(pk=3, service_account_id=5), WarehouseSource(pk=4)
+    wrong = '{% explain_run "password authentication failed" "" "postgres" %}'
+    secret = '{% explain_error "not_authenticated" %}'
+    again = '{% explain_error "internal" job=job %}'
+    mine = {"project": project, "source": source, "can_edit": True}
+
+    assert 'href="/projects/3/sources/4/edit/"' in shown(wrong, **mine)
+    assert 'class="button main"' not in shown(wrong, **mine | {"can_edit": False})
+    assert 'class="button main"' not in shown(wrong, project=project, can_edit=True)
+    assert 'href="/service-accounts/5/secret/"' in shown(secret, **mine)
+    job = Job()
+    assert f'action="/jobs/{job.pk}/retry/"' in shown(again, job=job, **mine)
+    assert "<button" not in shown('{% explain_error "internal" %}', **mine)
+
+
+def test_an_import_leads_to_its_source():
+    row = WarehouseImport(pk=8, source_id=4)
+    about = {"project": Project(pk=3), "import": row, "can_edit": False}
+
+    text = shown('{% explain_run "" "" "snowflake" %}', **about)
+
+    assert 'href="/projects/3/sources/4/"' in text
 
 
 def test_a_count_is_grouped_and_what_is_not_known_is_not_zero():

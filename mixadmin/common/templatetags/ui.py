@@ -1,6 +1,7 @@
 """Tags of the pages: `{% load ui %}`."""
 
 import json
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -8,6 +9,7 @@ from typing import Any
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import intcomma
+from django.db.models import Model
 from django.http import HttpRequest
 from django.template import Context
 from django.utils import timezone
@@ -17,6 +19,8 @@ from django.utils.safestring import SafeString
 from lucide.templatetags.lucide import lucide
 
 from mixadmin.common import zones
+from mixadmin.common.causes import Cause
+from mixadmin.common.fixes import fix_for
 from mixadmin.common.remedies import explain, explain_run_failure
 from mixadmin.common.rules import shown
 
@@ -287,27 +291,71 @@ def live(
     )
 
 
-@register.inclusion_tag("_error.html")
+# What a page is about, by the names that pages give it: what mends an error is a place
+# of one of these.
+ABOUT = ("project", "source", "import", "connector", "ingestion", "bucket", "table")
+
+
+@register.inclusion_tag("_error.html", takes_context=True)
 def explain_error(
+    context: Context,
     kind: str,
     message: str = "",
     raw: Any = "",
     status: int | None = None,
     area: str = "",
+    **about: Any,
 ) -> Mapping[str, Any]:
-    """{% explain_error job.error_kind job.error_message job.error_raw %}"""
-    explanation = explain(
+    """{% explain_error job.error_kind job.error_message job.error_raw job=job %}
+
+    about: what it concerns, where that is not what the page is about (ABOUT); a job that
+    may be tried again, an account.
+    """
+    cause = explain(
         kind, message=message, status=status, context={"area": area} if area else None
     )
-    return {"explanation": explanation, "message": message, "raw": raw}
+    return _told(context, cause, message, raw, about)
 
 
-@register.inclusion_tag("_error.html")
+@register.inclusion_tag("_error.html", takes_context=True)
 def explain_run(
-    message: str, raw: Any = "", warehouse_type: str = "", connector_type: str = ""
+    context: Context,
+    message: str,
+    raw: Any = "",
+    warehouse_type: str = "",
+    connector_type: str = "",
+    **about: Any,
 ) -> Mapping[str, Any]:
     """{% explain_run run.error_message run.raw connector_type=connector.connector_type %}"""
-    explanation = explain_run_failure(
+    cause = explain_run_failure(
         message, warehouse_type=warehouse_type, connector_type=connector_type
     )
-    return {"explanation": explanation, "message": message, "raw": raw}
+    return _told(context, cause, message, raw, about)
+
+
+def _told(
+    context: Context, cause: Cause, message: str, raw: Any, about: dict[str, Any]
+) -> Mapping[str, Any]:
+    """What `_error.html` shows of a cause, with the one thing to press."""
+    rows = {name: context.get(name) for name in ABOUT} | about
+    known = {
+        name: row if isinstance(row, Model | int) else None
+        for name, row in rows.items()
+    }
+    known.setdefault("account", getattr(known["project"], "service_account_id", None))
+    if known["source"] is None:
+        known["source"] = getattr(known["import"], "source_id", None)
+    may_edit = bool(context.get("can_edit", context.get("may_edit", False)))
+    # The same words on one page have one fold, whatever is fetched anew.
+    sum_of = zlib.crc32(f"{cause.code} {message} {raw}".encode(errors="replace"))
+    return {
+        "explanation": cause,
+        "message": message,
+        "raw": raw,
+        "raw_id": f"raw-{sum_of:08x}",
+        "fix": fix_for(cause, known, here=context["request"].path, may_edit=may_edit)
+        if "request" in context
+        else None,
+        # `_button.html` needs it.
+        "csrf_token": context.get("csrf_token"),
+    }
