@@ -90,30 +90,33 @@ def faults_of(watched, url, name, status=200):
     refresh(watched)
     if shifted := watched.shifts():
         wrong.append(f"moved: {shifted}")
-    wrong += [f"light: {line}" for line in watched.axe()]
+    found = {"light": watched.axe()}
     page.emulate_media(color_scheme="dark")
     watched.settle()
-    wrong += [f"dark: {line}" for line in watched.axe()]
+    found["dark"] = watched.axe()
     if name in DENSE:
         page.evaluate("() => document.documentElement.dataset.density = 'dense'")
-        wrong += [f"dense: {line}" for line in watched.axe()]
+        found["dense"] = watched.axe()
     page.set_viewport_size(PHONE)
     watched.settle()
     if spilled := watched.spills():
         wrong.append(f"phone: {spilled}")
-    wrong += [f"phone: {line}" for line in watched.axe()]
+    found["phone"] = watched.axe()
+    for line in dict.fromkeys(line for lines in found.values() for line in lines):
+        where = [look for look, lines in found.items() if line in lines]
+        wrong.append(f"{', '.join(where)}: {line}")
     return wrong + watched.problems + watched.refused()
 
 
 def refresh(watched):
-    """Let every part that refreshes itself do so once, now."""
-    watched.page.evaluate("""async () => {
-      for (const part of document.querySelectorAll("[hx-get][hx-trigger*=every]")) {
-        await htmx.ajax("GET", part.getAttribute("hx-get"),
-          {source: part, target: part, swap: "outerHTML"});
-      }
-    }""")
-    watched.settle()
+    """Let what refreshes itself do so, as when its tab is seen again."""
+    page = watched.page
+    if page.locator("[hx-trigger^=every]").count():
+        with page.expect_response(
+            lambda answer: "hx-request" in answer.request.headers
+        ):
+            page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")
+        watched.settle()
 
 
 def report(name, wrong):

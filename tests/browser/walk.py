@@ -13,6 +13,7 @@ from tests.browser.installation import until
 # `things`. A page that people see in several states is walked in each.
 PAGES = {
     "dashboard:home": "/",
+    "dashboard:styleguide": "/styleguide/",
     "accounts:tokens": "/accounts/tokens/",
     "accounts:preferences": "/accounts/preferences/",
     "projects:list": "/projects/",
@@ -209,20 +210,14 @@ def things(demo, s3):
         "failed_run": first(f"imports/{found['clicks']}/runs"),
         "connector_run": first(f"connectors/{found['connector']}/runs"),
         "packed_run": first(f"connectors/{found['packed']}/runs"),
-        "member": member(demo, account),
+        "member": next(
+            row["id"] for row in demo.rows("service-accounts/") if row["id"] != account
+        ),
         "bucket": bucket(demo, shop, s3),
         "failed_job": failed_job(demo, shop),
     }
     lookup_versions(demo, f"{shop}/lookup-tables/{found['table']}")
     return found
-
-
-def member(demo, account):
-    """Another service account of the organization."""
-    body = {"username": "reporting", "role": "consumer"}
-    demo.post(f"service-accounts/{account}/organization/", body)
-    others = demo.get(f"service-accounts/{account}/organization/")
-    return others[0]["id"]
 
 
 def bucket(demo, shop, s3):
