@@ -118,6 +118,10 @@ class Watched:
             self.page.evaluate(AXE_SCRIPT)
         return self.page.evaluate(AXE, list(RULES))
 
+    def is_fine(self):
+        """Nothing went wrong so far, and the page can be read by everybody."""
+        assert self.problems + self.refused() + self.axe() == []
+
     def spills(self):
         """What sticks out of the window to the right, "" if the page fits."""
         return self.page.evaluate("""() => {

@@ -4,6 +4,7 @@ import boto3
 import pytest
 
 from tests.browser import walk
+from tests.browser.conftest import session_of
 from tests.browser.looking import LAPTOP, PHONE
 
 MOST = 150_000
@@ -32,17 +33,7 @@ def things(demo, s3_of_demo):
 
 @pytest.fixture(scope="session")
 def session(demo, chrome):
-    """The cookies of somebody who is signed in."""
-    context = chrome.new_context()
-    page = context.new_page()
-    page.goto(f"{demo.url}/accounts/sign-in/")
-    page.get_by_label("Username").fill(demo.username)
-    page.get_by_label("Password").fill(demo.password)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(f"{demo.url}/")
-    state = context.storage_state()
-    context.close()
-    return state
+    return session_of(chrome, demo)
 
 
 def test_every_address_is_known():

@@ -1,0 +1,41 @@
+"""What a person does on a page, told by the words that they read there."""
+
+import re
+
+from playwright.sync_api import expect
+
+
+def labelled(page, label):
+    """The field with that label; a word behind it says that it is required."""
+    return page.get_by_label(re.compile(rf"^\s*{re.escape(label)}(\s+required)?\s*$"))
+
+
+def fill(page, values):
+    """Type into fields, or choose in them, by their labels."""
+    for label, value in values.items():
+        field = labelled(page, label)
+        if field.evaluate("(element) => element.tagName") == "SELECT":
+            field.select_option(label=value)
+        else:
+            field.fill(value)
+
+
+def press(page, name):
+    """Press the button of that name."""
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def follow(page, name):
+    """Follow the first link of that name on the page, not in the rail."""
+    page.get_by_role("main").get_by_role("link", name=name, exact=True).first.click()
+
+
+def expect_state(page, state, timeout=60_000):
+    """The state on top of the page gets there by itself."""
+    badge = page.locator("main .badge").first
+    expect(badge).to_have_text(re.compile(rf"\b{state}\s*$"), timeout=timeout)
+
+
+def create_import(page):
+    """To the end of the form of a new import."""
+    press(page, "Create the import")
