@@ -36,6 +36,8 @@ from .opening import place_of
 
 State = Ingestion.State
 FileState = IngestionFile.State
+# No more of its records are rejected in these.
+RESENDABLE = (*Ingestion.ENDED, State.GATED, State.PAUSED)
 FILE_ENDED = (FileState.DONE, FileState.FAILED)
 # Parts that release what was held back come after all parts of the file itself.
 RELEASES = 1_000_000
@@ -506,7 +508,7 @@ def resend_rejected(
     groups: only the records of these; None: all. They keep the $insert_id that they had.
     """
     access.require(actor, ingestion.project)
-    if ingestion.state not in (*Ingestion.ENDED, State.GATED, State.PAUSED):
+    if ingestion.state not in RESENDABLE:
         raise Refused(
             "Its records may still be rejected: wait until it has ended, or pause it.",
             code="wrong_state",

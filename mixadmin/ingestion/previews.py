@@ -129,6 +129,35 @@ def bars(counts: list[Any]) -> list[Bar]:
     return found
 
 
+def settings(ingestion: Ingestion) -> list[tuple[str, str]]:
+    """(what, how) of everything that can be set, in words; unset things are left out."""
+    mends = [MENDS[slug].label if slug in MENDS else slug for slug in ingestion.mends]
+    percent = ingestion.most_refused_percent
+    found = [
+        ("Holds", ingestion.get_kind_display()),
+        ("After the check", ingestion.get_start_display()),
+        ("Read before anything is sent", "yes" if ingestion.check_first else "no"),
+        ("Credential", ingestion.get_credential_display()),
+        ("Mends", ", ".join(mends) or "none"),
+        ("$insert_id is made of", ", ".join(ingestion.insert_id_fields)),
+        ("Records per request", f"at most {ingestion.batch_records:,}"),
+        ("Bytes per request", f"at most {ingestion.batch_bytes:,}"),
+        ("Requests at the same time", f"at most {ingestion.concurrency}"),
+        ("Workers at the same time", f"at most {ingestion.lanes}"),
+        ("First slice", _days(ingestion.first_days)),
+        ("Further slices", _days(ingestion.slice_days)),
+        (
+            "Stops a backfill",
+            "" if percent is None else f"more than {percent:g} % refused",
+        ),
+    ]
+    return [(what, how) for what, how in found if how]
+
+
+def _days(days: int | None) -> str:
+    return "" if days is None else f"{days:,} day{'s' if days > 1 else ''}"
+
+
 def configuration(ingestion: Ingestion) -> dict[str, Any] | None:
     """The body that asks the API for the same. None if that would be too long."""
     rows = ingestion.files.values("place", "upload", "bucket", "directory", "path")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import BigIntegerField, Case, F, QuerySet, Sum, When
+from django.db.models import BigIntegerField, Case, Count, F, Q, QuerySet, Sum, When
 from django.db.models.functions import Coalesce, Greatest
 
 from .models import (
@@ -17,6 +17,9 @@ from .models import (
     UnsettledBatch,
     totals,
 )
+from .spools import CUT
+
+FIGURES = ("requests", "sent_bytes", "unverified")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,24 @@ def unknown_batches(ingestion: Ingestion) -> QuerySet[UnsettledBatch]:
     ).select_related("part__file", "decided_by")
 
 
+def rejected_by_code(ingestion: Ingestion) -> dict[str, int]:
+    """{code: rejected records}, most first."""
+    rows = ingestion.rejected_groups.order_by().values_list("code")
+    return dict(rows.annotate(n=Sum("count")).order_by("-n", "code"))
+
+
+def resendable(ingestion: Ingestion) -> int:
+    """Rejected records that are kept whole, so that they can be sent again."""
+    kept = ingestion.rejected_groups.exclude(code=CUT)
+    return kept.aggregate(n=Sum("count"))["n"] or 0
+
+
 def with_file_books(ingestion: Ingestion, files: Sequence[Any]) -> None:
-    """Give each file its `books`, and `done`: stored bytes that are settled."""
+    """Give each file its `books`, and `done`: stored bytes that are settled; of one that
+    is being sent also `rate` and `bytes_rate` of the newest minute, else None."""
     keys = [file.pk for file in files]
+    sending = [file.pk for file in files if file.state == IngestionFile.State.SENDING]
+    rates = _rates(Part.objects.filter(file__in=sending), "file") if sending else {}
     sums = {
         row[0]: row[1:]
         for row in Part.objects.filter(file__in=keys)
@@ -95,6 +113,7 @@ def with_file_books(ingestion: Ingestion, files: Sequence[Any]) -> None:
         file.books = dict(zip(COUNTS, sums.get(file.pk, nothing), strict=True))
         is_done = file.state == IngestionFile.State.DONE
         file.done = file.size if is_done else done.get(file.pk, 0)
+        file.rate, file.bytes_rate = rates.get(file.pk, (None, None))
 
 
 def _done(ingestion: Ingestion, files: Sequence[int] | None = None) -> dict[int, int]:
@@ -144,14 +163,6 @@ def shares(ingestions: Sequence[Ingestion]) -> dict[int, float]:
     return found
 
 
-def figures(ingestion: Ingestion) -> dict[str, int]:
-    """Requests, bytes and records that Mixpanel counted otherwise than expected."""
-    names = ("requests", "sent_bytes", "unverified")
-    parts = Part.objects.filter(file__ingestion=ingestion)
-    sums = parts.aggregate(**{name: Sum(name) for name in names})
-    return {name: sums[name] or 0 for name in names}
-
-
 def notes(ingestion: Ingestion) -> Counter[str]:
     """{finding, or "mended." and a mend: records} of what was sent."""
     found: Counter[str] = Counter()
@@ -161,37 +172,82 @@ def notes(ingestion: Ingestion) -> Counter[str]:
     return found
 
 
-def progress(ingestion: Ingestion) -> Progress:
-    files = ingestion.files.exclude(state=IngestionFile.State.FAILED)
-    sizes = files.aggregate(size=Sum("size"), checked=Sum("checked_bytes"))
-    total = sizes["size"] or 0
+@dataclass(frozen=True, slots=True)
+class FileTotals:
+    """The files of an ingestion together. Sizes are those of files that can be read."""
+
+    count: int
+    size: int
+    checked: int
+    done: int
+    failed: int
+    unfinished: int
+
+
+def file_totals(ingestion: Ingestion) -> FileTotals:
+    state = IngestionFile.State
+    usable = ~Q(state=state.FAILED)
+    sums = ingestion.files.order_by().aggregate(
+        count=Count("pk"),
+        size=Sum("size", filter=usable),
+        checked=Sum("checked_bytes", filter=usable),
+        done=Count("pk", filter=Q(state=state.DONE)),
+        failed=Count("pk", filter=Q(state=state.FAILED)),
+        unfinished=Count("pk", filter=Q(state=state.CANCELLED)),
+    )
+    return FileTotals(**{name: value or 0 for name, value in sums.items()})
+
+
+def sums(ingestion: Ingestion) -> dict[str, int]:
+    """The books as `counts` has them, without `pending`, and the figures: one query."""
+    names = (*COUNTS, *FIGURES)
+    parts = Part.objects.filter(file__ingestion=ingestion)
+    found = parts.aggregate(**{name: Sum(name) for name in names})
+    return {name: found[name] or 0 for name in names}
+
+
+def progress(
+    ingestion: Ingestion, files: FileTotals | None = None, read: int | None = None
+) -> Progress:
+    """files, read: of `file_totals` and the books, where they are known already."""
+    files = files or file_totals(ingestion)
     if ingestion.state == Ingestion.State.CHECKING:
-        return Progress(total, sizes["checked"] or 0, 0, 0, None)
-    done = total if ingestion.is_ended else sum(_done(ingestion).values())
+        return Progress(files.size, files.checked, 0, 0, None)
+    done = files.size if ingestion.is_ended else sum(_done(ingestion).values())
     rate, bytes_rate = _rate(ingestion)
-    sent = Part.objects.filter(file__ingestion=ingestion).aggregate(read=Sum("read"))
     left = None
-    if rate and done and sent["read"]:
-        left = (total - done) * (sent["read"] / done) / rate
-    return Progress(total, done, rate, bytes_rate, left)
+    if rate and done:
+        if read is None:
+            read = sums(ingestion)["read"]
+        left = (files.size - done) * (read / done) / rate if read else None
+    return Progress(files.size, done, rate, bytes_rate, left)
 
 
 def _rate(ingestion: Ingestion) -> tuple[float, float]:
     """Records and bytes a second, from what was sent in the newest minute."""
-    now = time.time()
-    rows = [
-        row
-        for pace in Part.objects.filter(file__ingestion=ingestion)
-        .exclude(pace=[])
-        .order_by("-pk")
-        .values_list("pace", flat=True)[:200]
-        for row in pace
-        if row[0] > now - 60
-    ]
-    if not rows or ingestion.is_ended:
+    if ingestion.is_ended:
         return 0.0, 0.0
-    seconds = max(1.0, now - min(row[0] for row in rows))
-    return (
-        sum(row[1] for row in rows) / seconds,
-        sum(row[2] for row in rows) / seconds,
-    )
+    return _rates(Part.objects.filter(file__ingestion=ingestion)).get(None, (0.0, 0.0))
+
+
+def _rates(
+    parts: QuerySet[Part], by: str | None = None
+) -> dict[int | None, tuple[float, float]]:
+    """{column: records and bytes a second in the newest minute}; without a column of
+    all of them together."""
+    now = time.time()
+    columns = ("pace", by) if by else ("pace",)
+    rows: dict[int | None, list[list[int]]] = {}
+    paces = parts.exclude(pace=[]).order_by("-pk").values_list(*columns)
+    for pace, *key in paces[:200]:
+        newest = [row for row in pace if row[0] > now - 60]
+        if newest:
+            rows.setdefault(key[0] if key else None, []).extend(newest)
+    found = {}
+    for key, paced in rows.items():
+        seconds = max(1.0, now - min(row[0] for row in paced))
+        found[key] = (
+            sum(row[1] for row in paced) / seconds,
+            sum(row[2] for row in paced) / seconds,
+        )
+    return found

@@ -2,13 +2,13 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest, ValidationError
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet, Sum
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -33,6 +33,7 @@ from mixadmin.common.pages import (
     search,
     show_list,
     sorting,
+    tabs,
     total,
     url_with,
 )
@@ -40,18 +41,21 @@ from mixadmin.common.remedies import explain_record
 from mixadmin.files.actions import store_posted_files
 from mixadmin.files.models import SourceBucket, Upload
 from mixadmin.files.views import browse, upload_context
-from mixadmin.jobs.models import Job
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
 from mixadmin.projects.models import Project
 
-from . import actions, kinds, live, previews, queries
+from . import actions, kinds, live, pictures, previews, queries
 from .bulk import INGESTIONS
 from .downloads import FORMS, chosen_groups, rejected_file
 from .forms import IngestionForm, LiveForm, ResendForm, SettingsForm
 from .models import Ingestion, IngestionFile, RejectedGroup, UnsettledBatch
+from .standing import Facts, standing
 
 State = Ingestion.State
-FILES_SHOWN = 20
+FINDINGS_SHOWN = 5
+BROKEN_SHOWN = 3
+# Columns of the table of files that stand there also when all of them are 0.
+ALWAYS_SHOWN = ("read", "imported", "refused", "invalid", "held")
 # verb of the URL -> (the action, what is said when it is done)
 CHANGES: dict[str, tuple[Any, str]] = {
     "start": (actions.start_ingestion, "It is being sent."),
@@ -157,26 +161,6 @@ COLUMNS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@page
-def file_list(request: Request, project_id: int, pk: int) -> HttpResponse:
-    ingestion = _ingestion(request.user, project_id, pk)
-    rows: QuerySet[Any] = ingestion.files.defer("report")
-    counts = count_by(rows, "state")
-    state = choice(request, "state", IngestionFile.State.values)
-    if state:
-        rows = rows.filter(state=state)
-    found = paged(request, rows, order=("pk",))
-    queries.with_file_books(ingestion, found.rows)
-    context = {
-        "project": ingestion.project,
-        "ingestion": ingestion,
-        "paged": found,
-        "files": found.rows,
-        "chips": chips(request, "state", IngestionFile.State.choices, counts),
-    }
-    return render(request, "ingestion/files.html", context)
-
-
 # --- Making one -----------------------------------------------------------------------
 
 
@@ -274,41 +258,181 @@ def ingestion_copy(request: Request, project_id: int, pk: int) -> HttpResponse:
 @page
 def ingestion_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
     ingestion = _ingestion(request.user, project_id, pk)
-    files: list[Any] = list(ingestion.files.defer("report")[: FILES_SHOWN + 1])
-    queries.with_file_books(ingestion, files)
-    lanes = list(actions.jobs_of(ingestion).order_by("-created_at")[:20])
-    progress = queries.progress(ingestion)
-    context = {
-        "project": ingestion.project,
-        "ingestion": ingestion,
-        "books": previews.books(queries.counts(ingestion)),
-        "progress": progress,
-        "left": None if progress.left is None else timedelta(seconds=progress.left),
-        "figures": queries.figures(ingestion),
+    context = _shell(request, ingestion, "ingestion/_overview.html")
+    facts = context["facts"]
+    books = previews.books(facts.books)
+    context |= {
+        "books": books,
+        "bar": pictures.stacked(books),
+        "throughput": pictures.throughput(ingestion, timezone.now()),
         "slices": _slices(ingestion),
-        "files": files[:FILES_SHOWN],
-        "more_files": len(files) > FILES_SHOWN,
-        "file_count": ingestion.files.count(),
-        "lanes": lanes,
-        "throttled": [job for job in lanes if job.state == Job.State.WAITING],
-        "unknown": list(queries.unknown_batches(ingestion)[:50]),
-        "rejected_count": ingestion.rejected_groups.count(),
-        "is_live": ingestion.state in Ingestion.GOING_ON,
-        "can_edit": _can_edit(request.user, ingestion.project),
-        "can_retry": _can_retry(ingestion),
+        "lanes": actions.jobs_of(ingestion).order_by("-created_at")[:20],
+        "unknown": queries.unknown_batches(ingestion)[:50] if facts.unknown else [],
+        "average": _average(ingestion, facts),
+        "broken": _broken(ingestion) if facts.files.failed else [],
     }
     if request.htmx:
-        return part(request, "ingestion/_status.html", context, ingestion.state)
-    target = {"target_type": ingestion._meta.label_lower, "target_id": str(pk)}
+        return part(request, "ingestion/_live.html", context, ingestion.state)
     context |= {
         "noted": previews.noted(queries.notes(ingestion)),
-        "preview": previews.preview(ingestion.report) if ingestion.report else None,
-        "resends": ingestion.resends.all()[:20],
-        "configuration": previews.configuration(ingestion),
-        "curl": _curl(request, ingestion),
-        "entries": Entry.objects.filter(**target)[:50],
+        "findings": _findings(ingestion) if ingestion.state == State.READY else [],
     }
     return render(request, "ingestion/detail.html", context)
+
+
+def _shell(request: Request, ingestion: Any, body: str = "") -> dict[str, Any]:
+    """What every tab shows above itself. body: what is live of the tab, if anything."""
+    facts = _facts(ingestion)
+    can_edit = _can_edit(request.user, ingestion.project)
+    args = [ingestion.project_id, ingestion.pk]
+    rejected = facts.books["refused"] + facts.books["invalid"]
+    findings = [("Findings", "findings")] if ingestion.records is not None else []
+    return {
+        "project": ingestion.project,
+        "ingestion": ingestion,
+        "facts": facts,
+        "progress": facts.progress,
+        "standing": standing(ingestion, facts),
+        "more": "ingestion/_actions.html" if can_edit else "",
+        "body": body,
+        "is_live": ingestion.state in Ingestion.GOING_ON,
+        "can_edit": can_edit,
+        "tabs": tabs(
+            request,
+            ("Overview", reverse("ingestion:detail", args=args)),
+            ("Files", reverse("ingestion:files", args=args), facts.files.count),
+            *((label, reverse(f"ingestion:{n}", args=args)) for label, n in findings),
+            ("Rejected", reverse("ingestion:rejected", args=args), rejected),
+            ("Timeline", reverse("ingestion:timeline", args=args)),
+            ("Configuration", reverse("ingestion:configuration", args=args)),
+        ),
+    }
+
+
+def _facts(ingestion: Any) -> Facts:
+    sums = queries.sums(ingestion)
+    known = None if ingestion.is_ended else ingestion.records
+    sums["pending"] = max(0, int(known) - sums["read"]) if known is not None else 0
+    files = queries.file_totals(ingestion)
+    going_on = not ingestion.is_ended
+    may_resend = ingestion.is_ended and sums["refused"] + sums["invalid"]
+    return Facts(
+        books=sums,
+        files=files,
+        progress=queries.progress(ingestion, files, sums["read"]),
+        jobs=list(actions.jobs_of(ingestion).unfinished()) if going_on else (),
+        unknown=queries.unknown_batches(ingestion).count() if sums["unsettled"] else 0,
+        resendable=queries.resendable(ingestion) if may_resend else 0,
+        resent=ingestion.resends.first() if may_resend else None,
+        verdict=ingestion.verdict or "",
+        would_import=ingestion.would_import,
+    )
+
+
+def _average(ingestion: Ingestion, facts: Facts) -> float | None:
+    """Records a second over all of it; None while it goes on."""
+    if ingestion.started_at is None or ingestion.ended_at is None:
+        return None
+    seconds = (ingestion.ended_at - ingestion.started_at).total_seconds()
+    return facts.books["read"] / max(seconds, 1.0)
+
+
+def _broken(ingestion: Ingestion) -> Sequence[IngestionFile]:
+    failed = ingestion.files.filter(state=IngestionFile.State.FAILED)
+    return failed.defer("report")[:BROKEN_SHOWN]
+
+
+def _findings(ingestion: Ingestion) -> list[dict[str, Any]]:
+    found = ingestion.report.get("findings", [])
+    return [one for one in found if one["records"]][:FINDINGS_SHOWN]
+
+
+@page
+def file_list(request: Request, project_id: int, pk: int) -> HttpResponse:
+    ingestion = _ingestion(request.user, project_id, pk)
+    rows: QuerySet[Any] = ingestion.files.defer("report")
+    counts = count_by(rows, "state")
+    state = choice(request, "state", IngestionFile.State.values)
+    if state:
+        rows = rows.filter(state=state)
+    found = paged(request, rows, order=("pk",))
+    queries.with_file_books(ingestion, found.rows)
+    context = _shell(request, ingestion, "ingestion/_files.html")
+    context |= {
+        "paged": found,
+        "files": [_file_line(ingestion, file) for file in found.rows],
+        "columns": [
+            column
+            for column in previews.BOOKS
+            if column[0] in ALWAYS_SHOWN or context["facts"].books[column[0]]
+        ],
+        "chips": chips(request, "state", IngestionFile.State.choices, counts),
+    }
+    if request.htmx:
+        return part(request, "ingestion/_live.html", context, ingestion.state)
+    return render(request, "ingestion/item.html", context)
+
+
+def _file_line(ingestion: Ingestion, file: Any) -> dict[str, Any]:
+    """A file with how far it is and how long that took. What is over stands still."""
+    checking = ingestion.state == State.CHECKING or not (
+        ingestion.started_at or file.started_at
+    )
+    done = file.checked_bytes if checking else file.done
+    ended = file.ended_at
+    if ended is None and ingestion.state == State.SENDING:
+        ended = timezone.now()
+    took = ended - file.started_at if file.started_at and ended else None
+    rate = file.rate
+    if file.ended_at and took:
+        rate = file.books["read"] / max(took.total_seconds(), 1.0)
+    return {
+        "file": file,
+        "share": min(1.0, done / file.size) if file.size else None,
+        "done": done,
+        "rate": rate,
+        "took": took,
+        "is_over": file.ended_at is not None,
+    }
+
+
+@page
+def findings(request: Request, project_id: int, pk: int) -> HttpResponse:
+    """What the check found."""
+    ingestion = _ingestion(request.user, project_id, pk)
+    context = _shell(request, ingestion)
+    if request.htmx:
+        return part(request, "ingestion/_live.html", context, ingestion.state)
+    report = ingestion.report
+    context["preview"] = previews.preview(report) if report else None
+    return render(request, "ingestion/findings.html", context)
+
+
+@page
+def timeline_page(request: Request, project_id: int, pk: int) -> HttpResponse:
+    """Who did what with it, and its jobs."""
+    ingestion = _ingestion(request.user, project_id, pk)
+    context = _shell(request, ingestion)
+    if request.htmx:
+        return part(request, "ingestion/_live.html", context, ingestion.state)
+    target = {"target_type": ingestion._meta.label_lower, "target_id": str(pk)}
+    context["entries"] = Entry.objects.filter(**target)[:50]
+    return render(request, "ingestion/timeline.html", context)
+
+
+@page
+def configuration(request: Request, project_id: int, pk: int) -> HttpResponse:
+    """How it was asked for: as facts, as JSON and as a call of the API."""
+    ingestion = _ingestion(request.user, project_id, pk)
+    context = _shell(request, ingestion)
+    if request.htmx:
+        return part(request, "ingestion/_live.html", context, ingestion.state)
+    context |= {
+        "settings": previews.settings(ingestion),
+        "configuration": previews.configuration(ingestion),
+        "curl": _curl(request, ingestion),
+    }
+    return render(request, "ingestion/configuration.html", context)
 
 
 def _slices(ingestion: Ingestion) -> list[dict[str, Any]]:
@@ -331,13 +455,6 @@ def _slices(ingestion: Ingestion) -> list[dict[str, Any]]:
 
 def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _can_retry(ingestion: Ingestion) -> bool:
-    if ingestion.state == State.FAILED:
-        return True
-    failed = ingestion.files.filter(state=IngestionFile.State.FAILED)
-    return ingestion.state == State.SUCCEEDED_WITH_ERRORS and failed.exists()
 
 
 def _curl(request: Request, ingestion: Ingestion) -> str:
@@ -411,20 +528,34 @@ def rejected(request: Request, project_id: int, pk: int) -> HttpResponse:
                 **form.settings(),
             )
             return redirect(copy)
+    context = _shell(request, ingestion)
+    if request.htmx:
+        return part(request, "ingestion/_live.html", context, ingestion.state)
     rows = RejectedGroup.objects.filter(ingestion=ingestion)
+    by_code = queries.rejected_by_code(ingestion)
+    code = choice(request, "code", by_code)
+    if code:
+        rows = rows.filter(code=code)
+    words = search(request)
+    if words:
+        rows = rows.filter(Q(message__icontains=words) | Q(field__icontains=words))
     found = paged(request, rows, order=("-count", "pk"), size=30)
-    context = {
-        "project": ingestion.project,
-        "ingestion": ingestion,
+    labels = [(one, queries.words_for(one).title) for one in by_code]
+    context |= {
         "form": form,
+        "words": words,
+        "code": code,
+        "chips": chips(request, "code", labels, by_code),
+        "total": sum(by_code.values()),
+        "matching": rows.aggregate(n=Sum("count"))["n"] or 0,
+        "group_count": rows.count(),
         "paged": found,
         "groups": [
             {"group": group, "words": explain_record(group.code, group.message)}
             for group in found.rows
         ],
         "resends": ingestion.resends.all()[:20],
-        "can_edit": can_edit,
-        "forms": FORMS,
+        "may_resend": can_edit and ingestion.state in actions.RESENDABLE,
     }
     return render(request, "ingestion/rejected.html", context, status=form.status)
 
@@ -488,10 +619,14 @@ def _example() -> list[dict[str, Any]]:
 # --- What they share ------------------------------------------------------------------
 
 
-def _ingestion(user: User, project_id: int, pk: int, role: str = VIEWER) -> Ingestion:
+def _ingestion(user: User, project_id: int, pk: int, role: str = VIEWER) -> Any:
+    """With `records`, `verdict` and `would_import` of its check, None without one; the
+    report itself may be large, and is read only where it is shown."""
     project = get_project(user, project_id, role)
-    rows = Ingestion.objects.filter(project=project)
-    ingestion: Ingestion = get_object_or_404(
+    rows = Ingestion.objects.filter(project=project).defer("report", "origin__report")
+    told = {name: F(f"report__{name}") for name in ("records", "verdict")}
+    rows = rows.annotate(**told, would_import=F("report__would_import"))
+    ingestion: Any = get_object_or_404(
         rows.select_related("origin", "created_by"), pk=pk
     )
     ingestion.project = project

@@ -242,6 +242,12 @@ def zone(context: Context) -> Mapping[str, Any]:
 
 
 @register.filter
+def of(values: Mapping[str, Any], name: str) -> Any:
+    """{{ books|of:column }}: the value of that name, None where there is none."""
+    return values.get(name)
+
+
+@register.filter
 def is_nested(value: Any) -> bool:
     """Whether a JSON value is an object or a list."""
     return isinstance(value, dict | list)
