@@ -96,11 +96,16 @@ PLACES = {
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """The one thing to press. post: it is a button of a form, not a link."""
+    """The one thing to press. post: it is a button of a form, not a link. picture: the
+    name of its icon, if it has one.
+
+    Its label names what it is done to, where that is known: "Retry 3 of 14 files".
+    """
 
     label: str
     url: str
     post: bool = False
+    picture: str = ""
 
 
 def fix_for(

@@ -2,20 +2,8 @@
 
 from dataclasses import dataclass
 
+from .fixes import Fix
 from .templatetags.ui import TONE_OF
-
-
-@dataclass(frozen=True, slots=True)
-class Fix:
-    """What mends it. The label names what it is done to ("Retry 3 of 14 files").
-
-    post: done at once by the click; otherwise the url leads to where it is done.
-    """
-
-    label: str
-    url: str
-    picture: str
-    post: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 from django.utils.html import format_html
 
+from mixadmin.common.fixes import Fix
 from mixadmin.common.remedies import explain
-from mixadmin.common.standing import Fix, Standing, many
+from mixadmin.common.standing import Standing, many
 from mixadmin.common.templatetags.ui import lasting, when
 from mixadmin.jobs.models import Job
 
@@ -74,10 +75,10 @@ def _ready(ingestion: Ingestion, facts: Facts) -> Said:
     sentence = f"Checked, and nothing was sent yet. {facts.verdict}"
     if not facts.would_import:
         again = "Check again with other settings"
-        return sentence, Fix(again, url(ingestion, "copy"), "rotate-ccw")
+        return sentence, Fix(again, url(ingestion, "copy"), picture="rotate-ccw")
     what = "event" if ingestion.kind == "events" else "update"
     label = f"Start sending {many(facts.would_import, what)}"
-    return sentence, Fix(label, url(ingestion, "start"), "send", post=True)
+    return sentence, Fix(label, url(ingestion, "start"), picture="send", post=True)
 
 
 def _sending(ingestion: Ingestion, facts: Facts) -> Said:
@@ -111,7 +112,7 @@ def _held_back(ingestion: Ingestion, facts: Facts, job: Job) -> Said:
         fix = None
         if account:
             secret = reverse("service_accounts:secret", args=[account])
-            fix = Fix("Set a new secret", secret, "key-round")
+            fix = Fix("Set a new secret", secret, picture="key-round")
         words = (
             "Stopped: the service account was refused. It goes on with a new secret."
         )
@@ -134,7 +135,7 @@ def _paused(ingestion: Ingestion, facts: Facts) -> Said:
     return (
         f"Paused with {share} {verb}. What was under way has been written down; it goes "
         "on where it was.",
-        Fix("Resume", url(ingestion, "resume"), "play", post=True),
+        Fix("Resume", url(ingestion, "resume"), picture="play", post=True),
     )
 
 
@@ -146,7 +147,7 @@ def _gated(ingestion: Ingestion, facts: Facts) -> Said:
         Fix(
             f"Send the next slice, {at + 1} of {of}",
             url(ingestion, "pass-gate"),
-            "send",
+            picture="send",
             post=True,
         ),
     )
@@ -163,7 +164,9 @@ def _needs_decision(ingestion: Ingestion, facts: Facts) -> Said:
 
 def _decide(ingestion: Ingestion, facts: Facts) -> Fix:
     label = f"Decide {many(facts.unknown, 'batch', 'batches')}"
-    return Fix(label, url(ingestion, "detail") + "#decisions", "circle-question-mark")
+    return Fix(
+        label, url(ingestion, "detail") + "#decisions", picture="circle-question-mark"
+    )
 
 
 def _succeeded(ingestion: Ingestion, facts: Facts) -> Said:
@@ -213,10 +216,10 @@ def _mend(ingestion: Ingestion, facts: Facts) -> Fix | None:
     again = files.failed + files.unfinished
     if again:
         label = f"Retry {again:,} of {many(files.count, 'file')}"
-        return Fix(label, url(ingestion, "retry"), "rotate-ccw", post=True)
+        return Fix(label, url(ingestion, "retry"), picture="rotate-ccw", post=True)
     if facts.resendable and facts.resent is None:
         label = f"Resend {many(facts.resendable, 'rejected record')}"
-        return Fix(label, url(ingestion, "rejected"), "send")
+        return Fix(label, url(ingestion, "rejected"), picture="send")
     return None
 
 
@@ -233,7 +236,7 @@ def _failed(ingestion: Ingestion, facts: Facts) -> Said:
     fix = _mend(ingestion, facts)
     if fix is None and facts.resent is None:
         label = f"Retry {many(facts.files.count, 'file')}"
-        fix = Fix(label, url(ingestion, "retry"), "rotate-ccw", post=True)
+        fix = Fix(label, url(ingestion, "retry"), picture="rotate-ccw", post=True)
     return sentence, fix
 
 

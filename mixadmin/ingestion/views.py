@@ -17,7 +17,6 @@ from django.views.decorators.http import require_POST
 
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
-from mixadmin.audit.models import Entry
 from mixadmin.common import bulk
 from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import (
@@ -38,9 +37,11 @@ from mixadmin.common.pages import (
     url_with,
 )
 from mixadmin.common.remedies import explain_record
+from mixadmin.common.timeline import timeline
 from mixadmin.files.actions import store_posted_files
 from mixadmin.files.models import SourceBucket, Upload
 from mixadmin.files.views import browse, upload_context
+from mixadmin.projects import timelines
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
 from mixadmin.projects.models import Project
 
@@ -337,7 +338,7 @@ def _average(ingestion: Ingestion, facts: Facts) -> float | None:
     return facts.books["read"] / max(seconds, 1.0)
 
 
-def _broken(ingestion: Ingestion) -> Sequence[IngestionFile]:
+def _broken(ingestion: Ingestion) -> QuerySet[IngestionFile]:
     failed = ingestion.files.filter(state=IngestionFile.State.FAILED)
     return failed.defer("report")[:BROKEN_SHOWN]
 
@@ -415,8 +416,8 @@ def timeline_page(request: Request, project_id: int, pk: int) -> HttpResponse:
     context = _shell(request, ingestion)
     if request.htmx:
         return part(request, "ingestion/_live.html", context, ingestion.state)
-    target = {"target_type": ingestion._meta.label_lower, "target_id": str(pk)}
-    context["entries"] = Entry.objects.filter(**target)[:50]
+    sources = (timelines.changes(ingestion), timelines.jobs(ingestion))
+    context |= {"timeline": timeline(request, sources), "here": True}
     return render(request, "ingestion/timeline.html", context)
 
 
