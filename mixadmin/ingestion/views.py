@@ -541,7 +541,7 @@ def rejected(request: Request, project_id: int, pk: int) -> HttpResponse:
     if words:
         rows = rows.filter(Q(message__icontains=words) | Q(field__icontains=words))
     found = paged(request, rows, order=("-count", "pk"), size=30)
-    labels = [(one, queries.words_for(one).title) for one in by_code]
+    labels = [(one, explain_record(one).title) for one in by_code]
     context |= {
         "form": form,
         "words": words,

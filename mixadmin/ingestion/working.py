@@ -17,7 +17,7 @@ from mixadmin.projects import access
 from mixadmin.service_accounts.clients import note_refusal, usable_account
 
 from . import rules
-from .actions import after_check, begin_lanes, job_ended
+from .actions import after_check, begin_lanes, cancel_ingestion, job_ended
 from .models import Ingestion, IngestionFile, Part
 from .opening import FileFailed, opened
 from .sending import fail_file, judge_of, run_lane, stop_if_told
@@ -39,6 +39,7 @@ def _work(job: Job, run: Any) -> Work:
         access.require(job.actor, ingestion.project)
     return Work(
         run=lambda turn: bool(run(turn, ingestion.pk)),
+        cancel=lambda actor: cancel_ingestion(ingestion=ingestion, actor=actor),
         follow=lambda state: job_ended(job, ingestion),
     )
 

@@ -108,6 +108,7 @@ def retry_job(*, job: Job, actor: User | None) -> Job:
                     recoveries=0,
                     ended_at=None,
                     dismissed=False,
+                    cancel_asked=False,
                     actor=actor or job.actor,
                 )
                 tell_target(job)
@@ -126,18 +127,42 @@ def retry_job(*, job: Job, actor: User | None) -> Job:
 
 
 def cancel_job(*, job: Job, actor: User | None) -> Job:
-    """Stop a job that has not been sent. One that may have happened is not cancelled."""
-    if not job.can_cancel:
-        raise Refused(
-            f"A job that is {job.get_state_display().lower()} cannot be cancelled: "
-            "only one that is not being sent can.",
-            code="wrong_state",
-        )
+    """Stop a job. One that is being sent, or may have happened, is not sent again and
+    is cancelled as soon as it is known what became of it.
+    """
+    if not job.may_be_cancelled:
+        raise Refused(_not_cancelled(job), code="wrong_state")
+    if job.can_cancel:
+        with transaction.atomic():
+            _move(job, Job.State.CANCELLED)
+            tell_target(job)
+            record(actor=actor, verb="cancelled", target=job, project_id=job.project_id)
+        return job
+    plan = _plan(job) if is_long(job.task) else None
+    if isinstance(plan, registry.Work) and plan.cancel is not None:
+        plan.cancel(actor)
     with transaction.atomic():
-        _move(job, Job.State.CANCELLED)
-        tell_target(job)
-        record(actor=actor, verb="cancelled", target=job, project_id=job.project_id)
+        rows = Job.objects.filter(pk=job.pk, state=job.state, cancel_asked=False)
+        if not rows.update(cancel_asked=True):
+            raise Refused("This job has moved on in the meantime.", code="moved_on")
+        job.cancel_asked = True
+        verb = "asked to cancel"
+        record(actor=actor, verb=verb, target=job, project_id=job.project_id)
     return job
+
+
+def _not_cancelled(job: Job) -> str:
+    if job.cancel_asked and not job.is_ended:
+        return (
+            "It is being cancelled already, as soon as it is known what became of it."
+        )
+    why = "It is over."
+    if job.state == Job.State.NEEDS_DECISION:
+        why = "Decide what became of it instead."
+    elif not job.is_ended:
+        why = "Mixpanel has accepted it; what runs there cannot be stopped from here."
+    words = job.get_state_display().lower()
+    return f"A job that is {words} cannot be cancelled. {why}"
 
 
 def decide_job(
@@ -159,6 +184,7 @@ def decide_job(
             run_after=now,
             recoveries=0,
             decision={},
+            cancel_asked=False,
             deadline_at=now + timedelta(seconds=TIMES.give_up),
             actor=actor or job.actor,
         )

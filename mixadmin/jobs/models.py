@@ -127,6 +127,8 @@ class Job(models.Model):
     decision = models.JSONField(default=dict)
     result = models.JSONField(default=dict)
     dismissed = models.BooleanField(default=False)
+    # While it was being sent: it is cancelled once that can be done.
+    cancel_asked = models.BooleanField(default=False)
 
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
@@ -176,6 +178,12 @@ class Job(models.Model):
     @property
     def can_cancel(self) -> bool:
         return self.state in (self.State.QUEUED, self.State.WAITING)
+
+    @property
+    def may_be_cancelled(self) -> bool:
+        """Now, or once it is known what became of what is being sent."""
+        under_way = (*self.HELD, self.State.UNKNOWN)
+        return self.can_cancel or (self.state in under_way and not self.cancel_asked)
 
     @property
     def can_retry(self) -> bool:

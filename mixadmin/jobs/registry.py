@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from django.utils.module_loading import autodiscover_modules
 
+from mixadmin.accounts.models import User
 from mixadmin.mixpanel.client import MixpanelClient
 
 from .models import Attempt, Job
@@ -97,10 +98,12 @@ class Work:
     run     goes on where the last turn ended. True: nothing is left; False: again soon.
             It raises `Wait`, MixpanelError, Refused or Stopped to end the turn
             otherwise; what was committed stays.
+    cancel  stops what the job works at, for this person; the turn then ends by itself.
     refused, follow, credential_version: as in Plan.
     """
 
     run: Callable[[Turn], bool]
+    cancel: Callable[[User | None], Any] | None = None
     refused: Callable[[], bool] | None = None
     follow: Callable[[str], None] | None = None
     credential_version: int = 0

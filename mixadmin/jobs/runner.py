@@ -192,7 +192,19 @@ def run(job_id: UUID) -> Job | None:
             why = f"A mistake in mixadmin ended it: {type(mistake).__name__}."
             pause = backoff(held.recoveries + 1)
             rescue(held, kind="internal", why=why, pause=pause)
+    else:
+        _cancel_if_asked(job)
     return job
+
+
+def _cancel_if_asked(job: Job) -> None:
+    """Cancel a job that is known not to have been done, if a person asked for it while
+    it was being sent."""
+    rows = Job.objects.filter(pk=job.pk, cancel_asked=True)
+    for row in rows.filter(state__in=(State.QUEUED, State.WAITING)):
+        with suppress(Fenced), transaction.atomic():
+            move(row, State.CANCELLED)
+            tell_target(row)
 
 
 def _run(job: Job, make_plan: Any) -> None:
@@ -661,6 +673,7 @@ def rescue(
     except Fenced:
         return False
     log.warning("job %s was taken from %s: %s", job.pk, job.worker, kind)
+    _cancel_if_asked(job)
     if state == State.DEAD:
         try:
             tell_target(job)

@@ -98,6 +98,7 @@ class JobSerializer(Row):
             "decision",
             "result",
             "can_cancel",
+            "cancel_asked",
             "can_retry",
             "is_ended",
             "dismissed",

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from datetime import timedelta
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -13,8 +14,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from mixadmin.accounts.requests import Request
+from mixadmin.audit.models import Entry
 from mixadmin.common import bulk
+from mixadmin.common.clock import db_now
 from mixadmin.common.errors import Wait
+from mixadmin.common.fixes import Fix
 from mixadmin.common.pages import (
     Chip,
     chips,
@@ -25,6 +29,7 @@ from mixadmin.common.pages import (
     listing,
     page,
     paged,
+    part,
     refusal,
     search,
     show_list,
@@ -45,7 +50,9 @@ from . import actions
 from .bulk import JOBS
 from .forms import DecisionForm
 from .models import Job
+from .standing import standing
 
+ZERO = timedelta(0)
 # What the list may be limited to besides single states.
 SHOW = (("attention", "Needs attention"), ("unfinished", "Not finished"))
 SORTS = {
@@ -165,16 +172,29 @@ def _show_chips(
 def job_detail(request: Request, pk: UUID) -> HttpResponse:
     job = get_job(request.user, pk)
     may_edit = job.project is None or role_in(request.user, job.project) == EDITOR
+    target = target_of(job)
+    where = getattr(target, "get_absolute_url", None)
+    fix = None
+    if where is not None:
+        fix = Fix(f"Open {str(target)[:60]}", where(), picture="arrow-right")
+    held = job.state in Job.HELD and job.heard_at is not None
     context = {
         "job": job,
         "project": job.project,
         "may_edit": may_edit,
+        "standing": standing(job, fix),
+        "target_fix": fix,
         "attempts": job.attempts.all(),
-        "target": target_of(job),
+        "target": target,
+        "is_long": actions.is_long(job.task),
+        "heard_ago": max(db_now() - job.heard_at, ZERO) if held else None,
         "is_live": not job.is_ended and job.state != Job.State.NEEDS_DECISION,
     }
-    template = "jobs/_detail.html" if request.htmx else "jobs/detail.html"
-    return render(request, template, context)
+    if request.htmx:
+        return part(request, "jobs/_detail.html", context, job.state)
+    about = {"target_type": job._meta.label_lower, "target_id": str(pk)}
+    context |= {"entries": Entry.objects.filter(**about)[:30], "here": True}
+    return render(request, "jobs/detail.html", context)
 
 
 def target_of(job: Job) -> Model | None:
@@ -201,13 +221,20 @@ def job_retry(request: Request, pk: UUID) -> HttpResponse:
 def job_cancel(request: Request, pk: UUID) -> HttpResponse:
     job = get_job(request.user, pk, EDITOR)
     actions.cancel_job(job=job, actor=request.user)
-    sent = (
-        "Nothing more is sent; look what an earlier attempt has changed."
-        if job.attempt_count
-        else "Nothing was sent."
-    )
-    messages.success(request, f"The job is cancelled. {sent}")
+    messages.success(request, _cancelled(job))
     return redirect(job)
+
+
+def _cancelled(job: Job) -> str:
+    if job.state != Job.State.CANCELLED:
+        return (
+            "It is being sent at this moment. It is cancelled as soon as it is known "
+            "what became of that, and is not sent again."
+        )
+    if job.attempt_count:
+        sent = "Nothing more is sent; look what an earlier attempt has changed."
+        return f"The job is cancelled. {sent}"
+    return "The job is cancelled. Nothing was sent."
 
 
 @require_POST
