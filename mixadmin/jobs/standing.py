@@ -1,6 +1,7 @@
 """How a job stands, in one sentence, and the one button that mends it."""
 
 from datetime import datetime
+from typing import Any
 
 from django.urls import reverse
 from django.utils import timezone
@@ -28,11 +29,11 @@ WORDS = {
 def standing(job: Job, target: Fix | None = None) -> Standing:
     """target: leads to what the job is about; the button where nothing else helps."""
     sentence = sentence_of(job)
-    fix = _fix(job) or (None if job.state == State.SUCCEEDED else target)
+    fix = _fix(job, bool(target)) or (None if job.state == State.SUCCEEDED else target)
     return Standing(job.state, job.get_state_display(), sentence, fix)
 
 
-def _fix(job: Job) -> Fix | None:
+def _fix(job: Job, target_is_here: bool) -> Fix | None:
     retry = reverse("jobs:retry", args=[job.pk])
     if job.state == State.NEEDS_DECISION:
         candidates = len(job.decision.get("candidates", ()))
@@ -40,14 +41,15 @@ def _fix(job: Job) -> Fix | None:
         return Fix(label, "#decide", picture="circle-question-mark")
     if job.state in (State.FAILED, State.DEAD):
         cause = explain(job.error_kind, message=job.error_message)
-        about = {
+        about: dict[str, Any] = {
             "project": job.project_id,
             "account": job.service_account_id,
             "job": job.pk,
-            WORDS.get(job.target_type, ""): job.target_id,
         }
+        if target_is_here and job.target_type in WORDS:
+            about[WORDS[job.target_type]] = job.target_id
         again = Fix("Try again", retry, picture="rotate-ccw", post=True)
-        return fix_for(cause, about) or again
+        return fix_for(cause, about, here=job.get_absolute_url()) or again
     if job.wait_reason == Job.Wait.CREDENTIAL and job.service_account_id:
         secret = reverse("service_accounts:secret", args=[job.service_account_id])
         return Fix("Set a new secret", secret, picture="key-round")

@@ -52,7 +52,6 @@ from .forms import DecisionForm
 from .models import Job
 from .standing import standing
 
-ZERO = timedelta(0)
 # What the list may be limited to besides single states.
 SHOW = (("attention", "Needs attention"), ("unfinished", "Not finished"))
 SORTS = {
@@ -177,7 +176,6 @@ def job_detail(request: Request, pk: UUID) -> HttpResponse:
     fix = None
     if where is not None:
         fix = Fix(f"Open {str(target)[:60]}", where(), picture="arrow-right")
-    held = job.state in Job.HELD and job.heard_at is not None
     context = {
         "job": job,
         "project": job.project,
@@ -187,7 +185,7 @@ def job_detail(request: Request, pk: UUID) -> HttpResponse:
         "attempts": job.attempts.all(),
         "target": target,
         "is_long": actions.is_long(job.task),
-        "heard_ago": max(db_now() - job.heard_at, ZERO) if held else None,
+        "heard_ago": _heard_ago(job),
         "is_live": not job.is_ended and job.state != Job.State.NEEDS_DECISION,
     }
     if request.htmx:
@@ -195,6 +193,13 @@ def job_detail(request: Request, pk: UUID) -> HttpResponse:
     about = {"target_type": job._meta.label_lower, "target_id": str(pk)}
     context |= {"entries": Entry.objects.filter(**about)[:30], "here": True}
     return render(request, "jobs/detail.html", context)
+
+
+def _heard_ago(job: Job) -> timedelta | None:
+    """How long its worker has been silent; None where no worker has it."""
+    if job.state not in Job.HELD or job.heard_at is None:
+        return None
+    return max(db_now() - job.heard_at, timedelta(0))
 
 
 def target_of(job: Job) -> Model | None:

@@ -85,10 +85,10 @@ def test_how_it_ended():
     )
     sentence, fix = ended("failed", error_kind="run_failed")
     assert sentence.startswith(f"Failed {at}: ")
-    assert fix == "Try again"
+    assert fix == "Try again now"
     sentence, fix = ended("dead", error_kind="worker_lost")
     assert sentence.startswith(f"Given up {at}: ")
-    assert fix == "Try again"
+    assert fix == "Try again now"
 
 
 @pytest.mark.parametrize("candidates", [0, 1, 3])
