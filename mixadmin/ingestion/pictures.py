@@ -37,7 +37,7 @@ def stacked(books: Books) -> charts.Chart:
     chart = charts.stacked(
         parts,
         id="records",
-        title="Where the records are",
+        title="What became of the records",
         whole="Known" if books.pending else "Read",
         total=read.count + books.pending,
     )

@@ -176,7 +176,7 @@ def job_detail(request: Request, pk: UUID) -> HttpResponse:
     fix = None
     if where is not None:
         fix = Fix(f"Open {str(target)[:60]}", where(), picture="arrow-right")
-    context = {
+    context: dict[str, Any] = {
         "job": job,
         "project": job.project,
         "may_edit": may_edit,

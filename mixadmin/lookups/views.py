@@ -1,14 +1,16 @@
+import shlex
 from typing import Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
-from mixadmin.audit.models import Entry
+from mixadmin.common import charts
 from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import (
     chips,
@@ -22,9 +24,13 @@ from mixadmin.common.pages import (
     search,
     show_list,
     sorting,
+    tabs,
     total,
 )
+from mixadmin.common.standing import many
+from mixadmin.common.timeline import timeline
 from mixadmin.jobs.models import Job, Poll
+from mixadmin.projects import timelines
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
 from mixadmin.projects.models import Project
 
@@ -32,13 +38,9 @@ from . import actions, storage
 from .forms import ReplaceForm, RollBackForm
 from .kinds import INDEX_OF_HEADER, REPLACEMENTS, WARNINGS
 from .models import LookupTable, LookupVersion
+from .standing import STATES, standing, version_standing
 from .transfers import bad_rows_of, download, require_all, rows_of, takes_files
 
-STATES = {
-    "missing": "Gone from Mixpanel",
-    **dict(LookupVersion.State.choices),
-    "new": "Never replaced from here",
-}
 SORTS = {
     "name": ("name", "pk"),
     "newest": ("-pk",),
@@ -82,34 +84,116 @@ def table_list(request: Request, project_id: int) -> HttpResponse:
 
 @page
 def table_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
-    table: Any = _table(request.user, project_id, pk)
+    table = _table(request.user, project_id, pk)
+    context = _shell(request, table, "lookups/_overview.html")
     versions = table.versions.listed()
     found = paged(request, versions, order=("-number",), size=VERSIONS_PER_PAGE)
     for version in found.rows:
         version.table = table
-    uncertain = table.versions.listed().filter(may_be_there=True).first()
-    if uncertain:
-        uncertain.table = table
     left, free_at = actions.replacements_left(table)
-    going_on = table.versions.filter(state__in=LookupVersion.GOING_ON)
-    context = {
-        "project": table.project,
-        "table": table,
-        "state": STATES.get(table.state, table.state),
-        "current": _current(table),
-        "uncertain": uncertain,
+    current = context["current"]
+    context |= {
         "paged": found,
         "limit": REPLACEMENTS,
         "left": left,
         "free_at": free_at,
+        "difference": _difference(current) if current else None,
         "jobs": Job.objects.for_target(table)[:10],
-        "is_live": going_on.exists(),
-        "can_edit": _can_edit(request.user, table.project),
     }
     if request.htmx:
-        return part(request, "lookups/_status.html", context, table.state)
-    context["entries"] = _entries(table)
+        return part(request, "lookups/_live.html", context, table.state)
     return render(request, "lookups/detail.html", context)
+
+
+def _shell(request: Request, table: Any, body: str = "") -> dict[str, Any]:
+    """What every tab shows above itself. body: what is live of the tab, if anything."""
+    current = _current(table)
+    uncertain = table.versions.listed().filter(may_be_there=True).first()
+    newest = table.versions.listed().first()
+    for version in (uncertain, newest):
+        if version:
+            version.table = table
+    args = [table.project_id, table.pk]
+    can_edit = _can_edit(request.user, table.project)
+    return {
+        "project": table.project,
+        "table": table,
+        "current": current,
+        "standing": standing(
+            table, newest=newest, current=current, uncertain=uncertain
+        ),
+        "more": "lookups/_actions.html" if can_edit else "",
+        "body": body,
+        # One at most is being sent, and is the newest but for one that waits.
+        "is_live": table.versions.filter(state__in=LookupVersion.GOING_ON).exists(),
+        "can_edit": can_edit,
+        "tabs": tabs(
+            request,
+            ("Overview", reverse("lookups:detail", args=args)),
+            ("Timeline", reverse("lookups:timeline", args=args)),
+            ("Configuration", reverse("lookups:configuration", args=args)),
+        ),
+    }
+
+
+def _difference(current: LookupVersion) -> charts.Chart | None:
+    """What the last replacement changed, if it was compared."""
+    found = LookupVersion.objects.values_list("difference", flat=True)
+    told = found.get(pk=current.pk)
+    if not told:
+        return None
+    names = (
+        ("Added", "added", "good"),
+        ("Changed", "changed", "warn"),
+        ("Removed", "removed", "bad"),
+        ("The same", "same", "idle"),
+    )
+    parts = [charts.Part(label, told[name], tone) for label, name, tone in names]
+    return charts.stacked(
+        parts,
+        id="difference",
+        title=f"What version {current.number} changed, "
+        f"against version {told['against']}",
+        whole="Rows of both",
+        total=sum(part.value or 0 for part in parts),
+    )
+
+
+@page
+def table_timeline(request: Request, project_id: int, pk: int) -> HttpResponse:
+    """Who did what with it, and its jobs."""
+    table = _table(request.user, project_id, pk)
+    context = _shell(request, table)
+    if request.htmx:
+        return part(request, "lookups/_live.html", context, table.state)
+    sources = (timelines.changes(table), timelines.jobs(table))
+    context |= {"timeline": timeline(request, sources), "here": True}
+    return render(request, "lookups/timeline.html", context)
+
+
+@page
+def table_configuration(request: Request, project_id: int, pk: int) -> HttpResponse:
+    """What Mixpanel tells of it, and the call of the API that replaces it."""
+    table = _table(request.user, project_id, pk)
+    context = _shell(request, table)
+    if request.htmx:
+        return part(request, "lookups/_live.html", context, table.state)
+    context["curl"] = _curl(request, table)
+    return render(request, "lookups/configuration.html", context)
+
+
+def _curl(request: Request, table: LookupTable) -> str:
+    address = request.build_absolute_uri(
+        f"/api/v1/projects/{table.project_id}/lookup-tables/{table.pk}/file/"
+    )
+    return " \\\n  ".join(
+        (
+            f"curl -X PUT {shlex.quote(address)}",
+            '-H "Authorization: Token $MIXADMIN_TOKEN"',
+            "-H 'Content-Type: text/csv'",
+            "--data-binary @rows.csv",
+        )
+    )
 
 
 @takes_files
@@ -147,25 +231,36 @@ def version_detail(
     table = version.table
     current = _current(table)
     against = version.difference.get("against")
+    project_rows = actions.rows_of_project(version)
+    can_bring_back = actions.can_be_brought_back(version)
     context = {
         "project": table.project,
         "table": table,
         "version": version,
+        "standing": version_standing(version, replaced=_consequence(current, version)),
         "current": current,
-        "project_rows": actions.rows_of_project(version),
+        "project_rows": project_rows,
         "is_old_difference": against is not None
         and version.state == LookupVersion.State.READY
         and (current is None or current.number != against),
         "refused": _beside_ours(version),
         "warnings": WARNINGS,
         "can_edit": _can_edit(request.user, table.project),
-        "can_bring_back": actions.can_be_brought_back(version),
+        "can_bring_back": can_bring_back,
         "form": RollBackForm(),
         "is_live": version.state in LookupVersion.GOING_ON,
     }
     if request.htmx:
         return part(request, "lookups/_version.html", context, version.state)
     return render(request, "lookups/version.html", context)
+
+
+def _consequence(current: LookupVersion | None, version: LookupVersion) -> str:
+    """What the button says that sends a version."""
+    rows = "all rows"
+    if current is not None and current.rows is not None:
+        rows = f"all {many(current.rows, 'row')}"
+    return f"Replace {rows} by these {version.rows or 0:,}"
 
 
 def _beside_ours(version: LookupVersion) -> list[dict[str, Any]]:
@@ -227,7 +322,7 @@ def version_bad_rows(
     return response
 
 
-def _table(user: User, project_id: int, pk: int, role: str = VIEWER) -> LookupTable:
+def _table(user: User, project_id: int, pk: int, role: str = VIEWER) -> Any:
     """The table, with its `state`."""
     project = get_project(user, project_id, role)
     rows = LookupTable.objects.filter(project=project).with_state()
@@ -252,11 +347,6 @@ def _current(table: LookupTable) -> LookupVersion | None:
     if current:
         current.table = table
     return current
-
-
-def _entries(table: LookupTable) -> QuerySet[Entry]:
-    target = {"target_type": table._meta.label_lower, "target_id": str(table.pk)}
-    return Entry.objects.filter(**target)[:30]
 
 
 def _can_edit(user: User, project: Project) -> bool:

@@ -249,7 +249,7 @@ def test_a_file_that_is_done_freezes_and_one_that_waits_has_not_begun(project, p
         ingestion=row, name="done", place="path", size=10, state="done", **times
     )
     IngestionFile.objects.create(ingestion=row, name="next", place="path", size=0)
-    text = words(page.get(url("files", row))).split("Took")[1]
+    text = words(page.get(url("files", row))).split("Began, took")[1]
     assert "1 min 30 s" in text
     assert "so far" not in text
     assert "not yet" in text

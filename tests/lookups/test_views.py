@@ -108,7 +108,12 @@ def test_a_person_uploads_looks_and_sends(page, table, sent, run_due_jobs, at_mi
     shown = words(page.get(url("detail", table)))
     assert "Mixpanel has 3 rows of version 2" in shown
     assert "98 of 100" in shown
-    assert "owner replaced the rows of skus" in shown
+    assert "What version 2 changed, against version 1" in shown
+    assert "1 added, 1 changed, 1 removed, 1 the same" in page.get(
+        url("detail", table)
+    ).text.replace("Added", "added")
+    shown = words(page.get(url("timeline", table)))
+    assert "owner replaced the rows of" in shown
 
 
 def test_too_many_rows_in_all_tables_are_told(page, table, checked):
