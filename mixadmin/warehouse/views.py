@@ -1,18 +1,16 @@
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
-from mixadmin.audit.models import Entry
 from mixadmin.common.forms import ActionForm, errors_to_form, posted
 from mixadmin.common.pages import (
     chips,
@@ -22,18 +20,18 @@ from mixadmin.common.pages import (
     listing,
     page,
     paged,
-    part,
     search,
     show_list,
     sorting,
     total,
 )
 from mixadmin.common.states import PRESENT, STATUSES, UNFINISHED_RUN, Presence
-from mixadmin.jobs.models import Job
-from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
+from mixadmin.projects.access import EDITOR, get_project, role_in
 from mixadmin.projects.models import Project, RemoteObject
 
 from . import actions, databricks
+from .access import get_import as _import
+from .access import get_source as _source
 from .forms import (
     AdoptForm,
     DatabricksForm,
@@ -48,11 +46,11 @@ from .forms import (
 )
 from .kinds import KINDS, WAREHOUSES
 from .models import ImportRun, WarehouseImport, WarehouseSource
+from .sentences import next_run
 from .sync_modes import SYNC_MODES
 
 GOING_ON = (Presence.PENDING, Presence.DELETING, *UNFINISHED_RUN)
 SORTS = {"newest": ("-pk",), "name": ("name", "pk")}
-RUNS_PER_PAGE = 30
 
 
 # --- Warehouses -----------------------------------------------------------------------
@@ -143,54 +141,6 @@ def source_create(request: Request, project_id: int) -> HttpResponse:
         "egress": warehouse.egress.get(project.region, ()) if warehouse else (),
     }
     return render(request, "warehouse/source_form.html", context, status=form.status)
-
-
-@page
-def source_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
-    source = _source(request.user, project_id, pk)
-    jobs = _jobs(source)
-    failed = _why_not_created(source, jobs)
-    context = {
-        "project": source.project,
-        "source": source,
-        "jobs": jobs,
-        "failed": failed,
-        "is_live": source.presence in GOING_ON or _is_busy(jobs),
-        "can_edit": _can_edit(request.user, source.project),
-    }
-    if request.htmx:
-        return part(request, "warehouse/_source_status.html", context, source.presence)
-    warehouse = WAREHOUSES.get(source.warehouse_type)
-    context |= {
-        "settings": _settings(source),
-        "secrets": _names_of_secrets(source),
-        "imports": _lines(source.imports.present().order_by("-pk")[:50]),
-        "warehouse": warehouse,
-        "egress": warehouse.egress.get(source.project.region, ()) if warehouse else (),
-        "entries": _entries(source),
-    }
-    return render(request, "warehouse/source_detail.html", context)
-
-
-def _settings(source: WarehouseSource) -> list[tuple[str, Any]]:
-    """(label, value) of what may be shown of a connection."""
-    warehouse = WAREHOUSES.get(source.warehouse_type)
-    found = []
-    for name, value in source.connection.items():
-        field = warehouse.field(name) if warehouse else None
-        label = field.label if field else name
-        found.append((label, dict(field.choices).get(value, value) if field else value))
-    return found
-
-
-def _names_of_secrets(source: WarehouseSource) -> list[str] | None:
-    """Which secrets are set. None when no key opens them."""
-    names = source.secret_names
-    if names is None:
-        return None
-    warehouse = WAREHOUSES.get(source.warehouse_type)
-    fields = [warehouse.field(name) if warehouse else None for name in names]
-    return [f.label if f else name for name, f in zip(names, fields, strict=True)]
 
 
 @page
@@ -299,16 +249,6 @@ def _lines(rows: Iterable[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def next_run(row: WarehouseImport, last: ImportRun | None) -> datetime | None:
-    """When Mixpanel may be expected to start it next. Mixpanel itself does not say."""
-    began = row.last_dispatch_at or (last.started_at if last else None)
-    if row.paused or row.presence != Presence.ACTIVE:
-        return None
-    if began is None or row.interval is None:
-        return None
-    return began + row.interval
-
-
 @page
 def import_create(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id, EDITOR)
@@ -356,72 +296,6 @@ def _switched(request: Request) -> tuple[QueryDict | None, str, ValidationError 
         except ValidationError as error:
             return data, switch, error
     return data, switch, None
-
-
-@page
-def import_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
-    row = _import(request.user, project_id, pk)
-    project = row.project
-    runs = ImportRun.objects.filter(warehouse_import=row).select_related("job__actor")
-    found = paged(request, runs, order=("-at", "-pk"), size=RUNS_PER_PAGE)
-    for run in found.rows:
-        run.warehouse_import = row
-    last = row.last_run
-    jobs = _jobs(row)
-    left, free_at = actions.runs_left(project)
-    context = {
-        "project": project,
-        "import": row,
-        "status": STATUSES.get(row.status, row.status),
-        "last": last,
-        "next": next_run(row, last),
-        "paged": found,
-        "jobs": jobs,
-        "failed": _why_not_created(row, jobs),
-        "runs_left": left,
-        "runs_allowed": actions.MANUAL_SYNCS,
-        "free_at": free_at,
-        "is_live": row.status in GOING_ON or _is_busy(jobs),
-        "can_edit": _can_edit(request.user, project),
-    }
-    if request.htmx:
-        return part(request, "warehouse/_import_status.html", context, row.presence)
-    context |= {
-        "table": row.table_params.items(),
-        "settings": _import_settings(row),
-        "whole": _as_json(row),
-        "drift": row.cluster_drift,
-        "deadline": row.mirror_deadline(),
-        "entries": _entries(row),
-    }
-    return render(request, "warehouse/import_detail.html", context)
-
-
-def _import_settings(row: WarehouseImport) -> list[tuple[str, Any]]:
-    """(label, value) of the fields of its kind; others by their own name."""
-    kind = KINDS.get(row.kind)
-    found = []
-    for name, value in row.fields.items():
-        field = kind.field(name) if kind else None
-        found.append((field.label if field else name, value))
-    return found
-
-
-def _as_json(row: WarehouseImport) -> dict[str, Any]:
-    """The import as Mixpanel's API takes it."""
-    return {
-        "import_type": row.kind,
-        "warehouse_source_id": row.source.mixpanel_id if row.source else None,
-        "sync_mode": row.sync_mode,
-        "run_every": row.run_every,
-        "table_params": row.table_params,
-        **row.fields,
-        **(
-            {"databricks_params": row.databricks_params}
-            if row.databricks_params
-            else {}
-        ),
-    }
 
 
 @require_POST
@@ -558,22 +432,6 @@ def import_forget(request: Request, project_id: int, pk: int) -> HttpResponse:
 
 
 @page
-def run_detail(request: Request, project_id: int, pk: int, run_pk: int) -> HttpResponse:
-    row = _import(request.user, project_id, pk)
-    runs = ImportRun.objects.filter(warehouse_import=row).select_related("job__actor")
-    run = get_object_or_404(runs, pk=run_pk)
-    context = {
-        "project": row.project,
-        "import": row,
-        "run": run,
-        "is_live": run.state in UNFINISHED_RUN,
-        "warehouse_type": row.source.warehouse_type if row.source else "",
-    }
-    template = "_run.html" if request.htmx else "run_detail.html"
-    return render(request, f"warehouse/{template}", context)
-
-
-@page
 def adopt_remote(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id, EDITOR)
     found = list(_adoptable(project))
@@ -599,28 +457,6 @@ def adopt_remote(request: Request, project_id: int) -> HttpResponse:
 # --- Shared ---------------------------------------------------------------------------
 
 
-def _source(
-    user: User, project_id: int, pk: int, role: str = VIEWER
-) -> WarehouseSource:
-    project = get_project(user, project_id, role)
-    source = get_object_or_404(WarehouseSource, project=project, pk=pk)
-    source.project = project
-    return source
-
-
-def _import(
-    user: User, project_id: int, pk: int, role: str = VIEWER
-) -> WarehouseImport:
-    """The import, with its source and its last run."""
-    project = get_project(user, project_id, role)
-    rows = WarehouseImport.objects.select_related("source", "last_run")
-    row: WarehouseImport = get_object_or_404(rows, project=project, pk=pk)
-    row.project = project
-    if row.last_run:
-        row.last_run.warehouse_import = row
-    return row
-
-
 def _can_edit(user: User, project: Project) -> bool:
     return role_in(user, project) == EDITOR
 
@@ -628,28 +464,3 @@ def _can_edit(user: User, project: Project) -> bool:
 def _adoptable(project: Project) -> "QuerySet[RemoteObject]":
     kinds = (RemoteObject.Kind.SOURCE, RemoteObject.Kind.IMPORT)
     return RemoteObject.objects.filter(project=project, kind__in=kinds)
-
-
-def _jobs(row: WarehouseSource | WarehouseImport) -> list[Job]:
-    return list(Job.objects.for_target(row)[:10])
-
-
-def _is_busy(jobs: Iterable[Job]) -> bool:
-    """Whether something moves on by itself; a decision waits for a person."""
-    still = (*Job.ENDED, Job.State.NEEDS_DECISION)
-    return any(job.state not in still for job in jobs)
-
-
-def _why_not_created(
-    row: WarehouseSource | WarehouseImport, jobs: Iterable[Job]
-) -> Job | None:
-    """The job that should have created it, where it did not."""
-    if row.presence != Presence.NOT_CREATED:
-        return None
-    return next((job for job in jobs if "create" in job.task), None)
-
-
-def _entries(row: WarehouseSource | WarehouseImport) -> "QuerySet[Entry]":
-    """Who did what to it, newest first."""
-    target = {"target_type": row._meta.label_lower, "target_id": str(row.pk)}
-    return Entry.objects.filter(**target)[:30]

@@ -59,12 +59,14 @@ def test_a_person_connects_a_warehouse_and_sees_it_at_mixpanel(
     run_due_jobs(hurry=True)
 
     shown = page.get(answer.url)
-    assert "In Mixpanel" in shown.text
-    assert 'hx-trigger="every' not in shown.text
+    assert "No import reads from it yet." in shown.text
+    shown = page.get(url("source_configuration", project, source.pk))
     assert "db.example.com" in shown.text
     assert "pa55-of-the-database" not in shown.text
-    assert "<dt>Password</dt><dd>set</dd>" in shown.text
-    assert "asked to create" in shown.text
+    assert "<dt>Password</dt><dd>set, and never shown</dd>" in shown.text
+    assert "$PASSWORD" in shown.text
+    told = page.get(url("source_timeline", project, source.pk))
+    assert "asked to create" in told.text
 
 
 def test_a_bad_warehouse_is_refused_beside_its_fields_and_kept(page, project):
@@ -96,7 +98,7 @@ def test_a_field_that_nobody_knows_is_a_warning_to_tick(page, project):
     source = WarehouseSource.objects.get()
     assert answer.url == source.get_absolute_url()
     assert "sslnegotiation" not in source.connection
-    shown = page.get(answer.url).text
+    shown = page.get(url("source_configuration", project, source.pk)).text
     assert "sslnegotiation" in shown
     assert "direct" not in shown
 
