@@ -1,15 +1,16 @@
 import hashlib
+from dataclasses import asdict
 
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.cache import get_conditional_response
+from django.utils.cache import get_conditional_response, patch_vary_headers
 
 from mixadmin.accounts.requests import Request
 from mixadmin.common.clock import db_now
-from mixadmin.common.pages import page
+from mixadmin.common.pages import page, search
 
-from . import queries
+from . import finding, queries
 from .incidents import incidents
 from .pulse import take
 
@@ -33,11 +34,30 @@ def home(request: Request) -> HttpResponse:
     return render(request, template, context)
 
 
-def pulse(request: Request) -> HttpResponseBase:
-    """What title, icon and rail tell now, as JSON; 304 while it is the same."""
+def find(request: Request) -> HttpResponse:
+    """What is found, as a page or, for the palette, as JSON."""
+    text = search(request)
+    found = finding.find(request.user, text, project_asked(request))
+    if request.get_preferred_type(["text/html", "application/json"]) == "text/html":
+        pages_of = [line for line in found if not line.press]
+        context = {"q": text, "found": pages_of}
+        answer = render(request, "dashboard/find.html", context)
+    else:
+        answer = JsonResponse({"found": [asdict(line) for line in found]})
+    patch_vary_headers(answer, ["Accept"])
+    return answer
+
+
+def project_asked(request: Request) -> int | None:
+    """The project whose page asks; who may not see it gets nothing of it anyway."""
     asked = request.GET.get("project", "")
     is_number = asked.isascii() and asked.isdigit() and len(asked) < 19
-    beat = take(request.user, int(asked) if is_number else None, timezone.now())
+    return int(asked) if is_number else None
+
+
+def pulse(request: Request) -> HttpResponseBase:
+    """What title, icon and rail tell now, as JSON; 304 while it is the same."""
+    beat = take(request.user, project_asked(request), timezone.now())
     told = {"words": beat.words, "icon": beat.icon, "tallies": beat.tallies}
     answer = JsonResponse(told)
     answer["ETag"] = f'"{hashlib.blake2b(answer.content, digest_size=16).hexdigest()}"'

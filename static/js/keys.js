@@ -132,16 +132,138 @@
   }
 
   function search() {
-    const field = document.querySelector("main [type=search]") ||
-      document.querySelector(".rail [type=search]");
-    field?.focus();
-    field?.select();
+    const field = document.querySelector("main [type=search]");
+    if (!field) return openPalette();
+    field.focus();
+    field.select();
+  }
+
+  // --- The palette: things, places and deeds by a few words. A deed leads to a page or
+  // presses a button of this one; the combobox of ARIA 1.2.
+
+  const finder = document.querySelector(".find");
+  const shortcut = /mac|iphone|ipad/i.test(navigator.platform) ? "⌘K" : "Ctrl+K";
+  const LATER = 80;
+  let palette = null;
+
+  function makePalette() {
+    const field = element("input");
+    const list = element("ul");
+    const news = element("p");
+    const box = element("dialog", "", field, list, news);
+    box.className = "dialog palette";
+    box.setAttribute("aria-label", "Find");
+    list.id = "palette-list";
+    list.setAttribute("role", "listbox");
+    list.setAttribute("aria-label", "Found");
+    news.className = "quiet";
+    news.setAttribute("role", "status");
+    const told = {
+      type: "text", role: "combobox", placeholder: "A thing, a place, or what to do",
+      autocomplete: "off", spellcheck: "false", "aria-label": "Find",
+      "aria-controls": list.id, "aria-expanded": "true", "aria-autocomplete": "list",
+    };
+    for (const [name, value] of Object.entries(told)) field.setAttribute(name, value);
+    document.body.append(box);
+
+    let found = [];
+    let at = 0;
+    let timer = 0;
+    let asked = null;
+
+    function mark(next) {
+      const options = list.children;
+      options[at]?.setAttribute("aria-selected", "false");
+      at = options.length ? (next + options.length) % options.length : 0;
+      const option = options[at];
+      if (!option) return field.removeAttribute("aria-activedescendant");
+      option.setAttribute("aria-selected", "true");
+      option.scrollIntoView({ block: "nearest" });
+      field.setAttribute("aria-activedescendant", option.id);
+    }
+
+    function show() {
+      list.replaceChildren(...found.map((line, i) => {
+        const about = [line.kind, line.project].filter(Boolean).join(" · ");
+        const aside = element("span", about);
+        aside.className = "quiet";
+        const option = element("li", "", element("span", line.title), " ", aside);
+        option.id = `palette-${i}`;
+        option.setAttribute("role", "option");
+        option.setAttribute("aria-selected", "false");
+        option.addEventListener("click", () => choose(line));
+        return option;
+      }));
+      news.textContent = found.length ? "" : "Nothing is called that.";
+      mark(0);
+    }
+
+    async function ask() {
+      asked?.abort();
+      asked = new AbortController();
+      const query = new URLSearchParams({ q: field.value, project: finder.dataset.find });
+      try {
+        const answer = await fetch(`${finder.action}?${query}`, {
+          headers: { Accept: "application/json" },
+          redirect: "manual",
+          signal: asked.signal,
+        });
+        // The session has ended: the page of the sign-in comes by loading this one.
+        if (answer.type === "opaqueredirect") return location.reload();
+        if (!answer.ok) throw new Error(answer.status);
+        found = (await answer.json()).found;
+        show();
+      } catch (error) {
+        if (error.name !== "AbortError") news.textContent = "The search does not answer.";
+      }
+    }
+
+    function choose(line, elsewhere) {
+      box.close();
+      if (line.press) document.getElementById(line.press)?.click();
+      else if (elsewhere) window.open(line.url, "_blank", "noopener");
+      else location.assign(line.url);
+    }
+
+    field.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(ask, LATER);
+    });
+    field.addEventListener("keydown", (event) => {
+      if (event.isComposing) return;
+      if (event.key === "ArrowDown") mark(at + 1);
+      else if (event.key === "ArrowUp") mark(at - 1);
+      else if (event.key === "Enter" && found[at]) {
+        choose(found[at], event.ctrlKey || event.metaKey);
+      } else return;
+      event.preventDefault();
+    });
+    // Beside the dialog, on what is behind it.
+    box.addEventListener("click", (event) => {
+      if (event.target === box) box.close();
+    });
+    return () => {
+      field.value = "";
+      box.showModal();
+      ask();
+    };
+  }
+
+  function openPalette() {
+    palette ??= makePalette();
+    palette();
+  }
+
+  if (finder) {
+    const field = finder.querySelector("input");
+    field.placeholder = `Find  ${shortcut}`;
+    field.setAttribute("aria-keyshortcuts", "Control+K Meta+K");
   }
 
   // --- Keys. `?` shows this table.
 
   const KEYS = [
-    ["/", "Search this list", search],
+    ["/", "Search this list, or everything", search],
     ["j", "Next row", () => move(1)],
     ["k", "Row before", () => move(-1)],
     ["Enter", "Open the row", null],
@@ -192,6 +314,7 @@
           if (known[key]) list.append(...line(["g", key], words));
         }
       }
+      list.append(...line([shortcut], "Find a thing, a place, or what to do"));
       list.append(...line(["Esc"], "Close what is open"));
       const close = element("button", "Close");
       close.addEventListener("click", () => dialog.close());
@@ -228,7 +351,11 @@
   }
 
   document.addEventListener("keydown", (event) => {
-    if (!event.defaultPrevented) pressed(event);
+    if (event.defaultPrevented) return;
+    const held = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey;
+    if (!held || event.key.toLowerCase() !== "k" || !finder) return pressed(event);
+    event.preventDefault();
+    if (!document.querySelector("dialog[open]")) openPalette();
   });
 
   for (const button of document.querySelectorAll("[data-keys]")) {

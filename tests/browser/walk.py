@@ -15,6 +15,7 @@ PAGES = {
     "dashboard:home": "/",
     "dashboard:styleguide": "/styleguide/",
     "accounts:tokens": "/accounts/tokens/",
+    "dashboard:find": "/find/?q=shop",
     "accounts:preferences": "/accounts/preferences/",
     "projects:list": "/projects/",
     "projects:list / nothing fits": "/projects/?q=no-such-thing",

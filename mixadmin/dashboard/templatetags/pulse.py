@@ -42,10 +42,10 @@ def tally(beat: Pulse, place: str) -> SafeString:
         for meaning, words in WORDS.items()
     )
     return format_html(
-        '<span class="tallies">{}</span>',
+        '<span class="pulses">{}</span>',
         format_html_join(
             "",
-            '<span class="tally is-{}" data-tally="{}"{}><b>{}</b>'
+            '<span class="pulse is-{}" data-tally="{}"{}><b>{}</b>'
             '<span class="hidden-words"> {}</span></span>',
             numbers,
         ),
