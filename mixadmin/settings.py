@@ -156,7 +156,9 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+        # 16 MB instead of 2: indexes of many rows stay in memory.
+        "PRAGMA cache_size=-16000;",
     }
 else:
     _database["CONN_MAX_AGE"] = 60

@@ -1,13 +1,24 @@
 """What is wrong now, by its cause: one incident each, however much it affects."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet
-from django.db.models.functions import Coalesce
+from django.db.models import (
+    Count,
+    Exists,
+    F,
+    Min,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+    Window,
+)
+from django.db.models.functions import Coalesce, RowNumber
 from django.urls import reverse
 
 from mixadmin.accounts.models import User
@@ -30,6 +41,8 @@ READ = 200
 SCHEDULER_IS_LATE = timedelta(minutes=2)
 # So long an ingestion that did not end well is told of.
 BAD_END_SHOWN = timedelta(days=1)
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 Key = tuple[str, Any, str]
 
@@ -82,6 +95,11 @@ class Incident:
 class _Found(dict[Key, Incident]):
     """The incidents so far. What has the same key is the same incident."""
 
+    def __init__(self, projects: "Mapping[int, Project]") -> None:
+        super().__init__()
+        self.projects = projects
+        self._named: dict[Key, list[tuple[str, Any]]] = {}
+
     def note(
         self,
         key: Key,
@@ -109,21 +127,48 @@ class _Found(dict[Key, Incident]):
 
     def name(self, key: Key, kind: str, row: Any, detail: str = "") -> None:
         """Name one of what an incident affects, while there is room."""
-        known = self[key]
-        known.detail = known.detail or detail[:300]
-        if len(known.things) < NAMED:
-            project = row.project.name if row.project else ""
-            url = row.get_absolute_url()
-            known.things.append(Thing(kind, str(row), url, project))
+        self[key].detail = self[key].detail or detail[:300]
+        self._named.setdefault(key, []).append((kind, row))
+
+    def told(self, most: int) -> list[Incident]:
+        """The first `most`, what stops the most first, with the names of things."""
+        first = ("machinery", "account")
+        keys = sorted(
+            self,
+            key=lambda key: (
+                first.index(key[0]) if key[0] in first else len(first),
+                -self[key].count,
+            ),
+        )
+        for key in keys[:most]:
+            for kind, row in self._named.get(key, [])[:NAMED]:
+                project = self.projects.get(getattr(row, "project_id", 0))
+                title = f"Polling of {row.name}" if kind == "Poll" else str(row)
+                about = project if kind == "Poll" and project else row
+                name, url = project.name if project else "", about.get_absolute_url()
+                self[key].things.append(Thing(kind, title, url, name))
+        return [self[key] for key in keys[:most]]
 
 
-def incidents(user: User, now: datetime, seen: Survey) -> list[Incident]:
-    """What is wrong in what a person may see, what stops the most first.
+def _first(rows: "QuerySet[Any]", *columns: str) -> "QuerySet[Any]":
+    """The newest few of the rows that have the same values in these columns."""
+    newest = F("created_at").desc()
+    place = Window(RowNumber(), partition_by=[F(c) for c in columns], order_by=newest)
+    first: QuerySet[Any] = rows.annotate(place=place).filter(place__lte=NAMED)
+    return first
+
+
+def incidents(
+    user: User, now: datetime, seen: Survey, *, most: int = 12
+) -> tuple[list[Incident], int]:
+    """(the first `most`, how many) of what is wrong in what a person may see.
+
+    What stops the most comes first; nobody reads more of them at once.
 
     A fixed number of queries; `seen` is what was counted already. What only waits for
     a decision, or will go wrong later, is told elsewhere.
     """
-    found = _Found()
+    found = _Found(seen.projects)
     projects = Project.objects.visible_to(user)
     mine = projects.values("pk")
     accounts = ServiceAccount.objects.visible_to(user).present()
@@ -143,15 +188,7 @@ def incidents(user: User, now: datetime, seen: Survey) -> list[Incident]:
     _paused_elsewhere(found, imports)
     _drift(found, imports)
     _ingestions(found, mine, now)
-    first = ("machinery", "account")
-    ordered = sorted(
-        found.items(),
-        key=lambda pair: (
-            first.index(pair[0][0]) if pair[0][0] in first else len(first),
-            -pair[1].count,
-        ),
-    )
-    return [incident for _, incident in ordered]
+    return found.told(most), len(found)
 
 
 def _with(counts: Mapping[tuple[int, str], int], status: str) -> dict[int, int]:
@@ -281,10 +318,7 @@ def _projects(found: _Found, projects: "QuerySet[Project]") -> None:
         else:
             kind = kinds[words(project.verification)]
             key = _note_account(found, project.service_account, kind, detail, **more)
-        found[key].detail = found[key].detail or detail[:300]
-        if len(found[key].things) < NAMED:
-            url = project.get_absolute_url()
-            found[key].things.append(Thing("Project", project.name, url))
+        found.name(key, "Project", project, detail)
 
 
 def _jobs(found: _Found, user: User) -> None:
@@ -309,10 +343,18 @@ def _jobs(found: _Found, user: User) -> None:
     )
     groups = list(counted)
     newest = list(
-        jobs.select_related("project", "service_account").order_by("-created_at")[:READ]
+        _first(jobs, "service_account", "project", "error_kind", "wait_reason")
+        .order_by("-created_at")
+        .only(
+            "title",
+            "project_id",
+            "service_account_id",
+            "error_kind",
+            "wait_reason",
+            "error_message",
+        )
     )
     accounts = ServiceAccount.objects.in_bulk({row[0] for row in groups if row[0]})
-    several = Project.objects.in_bulk({row[1] for row in groups if row[1]})
     messages: dict[Key, str] = {}
     keys: dict[tuple[Any, ...], Key] = {}
     for job in newest:
@@ -327,7 +369,7 @@ def _jobs(found: _Found, user: User) -> None:
         if account := accounts.get(account_id):
             message = messages.get(("account", account_id, kind), "")
             key = _note_account(found, account, kind, message, **more)
-        elif project := several.get(project_id):
+        elif project := found.projects.get(project_id):
             message = messages.get(("project", project_id, kind), "")
             key = _note_project(found, project, kind, message, **more)
         else:
@@ -366,22 +408,26 @@ def _polls(found: _Found, mine: Any) -> None:
             key = _note_account(found, account, poll.error_kind, message, **more)
         else:
             key = _note_project(found, project, poll.error_kind, message, **more)
-        if len(found[key].things) < NAMED:
-            title = f"Polling of {poll.name}"
-            url = project.get_absolute_url()
-            found[key].things.append(Thing("Poll", title, url, project.name))
+        found.name(key, "Poll", poll)
 
 
 def _failing_imports(found: _Found, imports: "QuerySet[Any]") -> None:
     """By warehouse: what makes one import of it fail is what makes the others."""
     failing = imports.filter(status=RunState.FAILED)
+    # When the first run after the last good one began: a seek in the index of the runs.
+    later = ImportRun.objects.filter(
+        warehouse_import=OuterRef("pk"),
+        is_gap=False,
+        at__gt=Coalesce(OuterRef("last_success_at"), Value(LONG_AGO)),
+    )
     counted = (
         failing.order_by()
+        .annotate(since=Subquery(later.order_by("at").values("at")[:1]))
         .values_list("project", "source", "source__name", "source__warehouse_type")
-        .annotate(n=Count("pk"))
+        .annotate(n=Count("pk"), first=Min("since"))
     )
     keys: dict[tuple[int, int | None], Key] = {}
-    for project, source, name, kind, n in counted:
+    for project, source, name, kind, n, since in counted:
         query = f"?state=failed{f'&source={source}' if source else ''}"
         key: Key = ("source", source or f"none of {project}", "run_failed")
         url = (
@@ -391,6 +437,7 @@ def _failing_imports(found: _Found, imports: "QuerySet[Any]") -> None:
             key,
             explain_run_failure("", warehouse_type=kind or ""),
             count=n,
+            since=since,
             about=name or "",
             about_url=url,
             more_url=reverse("warehouse:import_list", args=[project]) + query,
@@ -398,35 +445,19 @@ def _failing_imports(found: _Found, imports: "QuerySet[Any]") -> None:
             fix_url=url,
         )
         keys[project, source] = key
-    newest = list(failing.select_related("project", "last_run")[:READ])
-    first = _failing_since(newest)
-    alone = {key: found[key].count == 1 for key in keys.values()}
-    for row in newest:
+    named = _first(failing, "project", "source").only(
+        "name", "project_id", "source_id", "last_run_id"
+    )
+    for row in named:
         of = (row.project_id, row.source_id)
         if of not in keys:
             continue
-        key = keys[of]
-        if alone[key] and row.last_run:
-            row.last_run.warehouse_import = row
-            found[key].fix = "See the run"
-            found[key].fix_url = row.last_run.get_absolute_url()
-        found.name(key, "Import", row)
-        since, incident = first.get(row.pk, row.last_at), found[key]
-        if incident.since is None or since < incident.since:
-            incident.since = since
-
-
-def _failing_since(rows: Iterable[WarehouseImport]) -> dict[int, datetime]:
-    """{import: when the first run after its last good one began}, in one query."""
-    runs = ImportRun.objects.filter(
-        warehouse_import__in=[row.pk for row in rows], is_gap=False, state="failed"
-    ).filter(
-        Q(at__gt=F("warehouse_import__last_success_at"))
-        | Q(warehouse_import__last_success_at=None)
-    )
-    return dict(
-        runs.order_by().values_list("warehouse_import").annotate(first=Min("at"))
-    )
+        incident = found[keys[of]]
+        if incident.count == 1 and row.last_run_id:
+            run = [row.project_id, row.pk, row.last_run_id]
+            incident.fix = "See the run"
+            incident.fix_url = reverse("warehouse:run_detail", args=run)
+        found.name(keys[of], "Import", row)
 
 
 def _failing_connectors(
@@ -435,21 +466,32 @@ def _failing_connectors(
     failing = connectors.filter(state=RunState.FAILED)
     # Their causes stand in texts, so that they are read to be told apart. Of more than
     # these, the rest of a project counts with the first cause that was read there.
-    rows = list(failing.select_related("project", "last_run")[: 5 * READ])
+    rows = list(
+        failing.select_related("last_run").only(
+            "label",
+            "mixpanel_id",
+            "project_id",
+            "connector_type",
+            "failure_message",
+            "last_at",
+            "last_run__error_message",
+        )[: 5 * READ]
+    )
     rest = Counter(counts)
     rest.subtract(row.project_id for row in rows)
     for row in rows:
         message = row.failure_message or (row.last_run and row.last_run.error_message)
         cause = explain_run_failure(message or "", connector_type=row.connector_type)
-        key = ("connectors", row.project_id, cause.title)
+        key = ("connectors", row.project_id, cause.code)
+        project = found.projects[row.project_id]
         url = reverse("connectors:list", args=[row.project_id]) + "?state=failed"
         found.note(
             key,
             cause,
             count=1 + rest.pop(row.project_id, 0),
             since=row.last_at,
-            about=row.project.name,
-            about_url=row.project.get_absolute_url(),
+            about=project.name,
+            about_url=project.get_absolute_url(),
             more_url=url,
             fix="Create a copy" if row.is_known_type else "",
             fix_url=reverse("connectors:create", args=[row.project_id])
@@ -457,7 +499,6 @@ def _failing_connectors(
             if row.is_known_type
             else "",
         )
-        found[key].code = "run_failed"
         found.name(key, "Connector", row, message or "")
 
 
@@ -512,17 +553,18 @@ def _by_project(
     """Rows with the same trouble, one incident a project."""
     code, words = cause
     keys: dict[int, Key] = {}
-    for project, n in counts.items():
-        url = reverse(list_view, args=[project]) + query
-        key = (kind, project, code)
+    for pk, n in counts.items():
+        url = reverse(list_view, args=[pk]) + query
+        key = (kind, pk, code)
         found.note(key, words, state=state, label=label, count=n, more_url=url)
-        keys[project] = key
-    for row in rows.select_related("project")[:READ]:
+        keys[pk] = key
+    name = "name" if kind == "Import" else "label"
+    for row in _first(rows, "project").only(name, "mixpanel_id", "project_id"):
         if row.project_id in keys:
-            key = keys[row.project_id]
+            key, project = keys[row.project_id], found.projects[row.project_id]
             incident = found[key]
-            incident.about = row.project.name
-            incident.about_url = row.project.get_absolute_url()
+            incident.about = project.name
+            incident.about_url = project.get_absolute_url()
             one = incident.count == 1
             incident.fix = f"Open the {kind.lower()}{'' if one else 's'}"
             incident.fix_url = row.get_absolute_url() if one else incident.more_url
@@ -531,19 +573,20 @@ def _by_project(
 
 def _drift(found: _Found, imports: "QuerySet[Any]") -> None:
     here = imports.filter(presence=Presence.ACTIVE, databricks_params__isnull=False)
-    for row in here.select_related("project")[:READ]:
+    for row in here.only("name", "project_id", "databricks_params", "raw")[: 5 * READ]:
         if not (drift := row.cluster_drift):
             continue
         key = ("drift", row.project_id, "drift")
         url = reverse("warehouse:import_databricks", args=[row.project_id, row.pk])
+        project = found.projects[row.project_id]
         found.note(
             key,
             DRIFT,
             state="warn",
             label="Drift",
             count=1,
-            about=row.project.name,
-            about_url=row.project.get_absolute_url(),
+            about=project.name,
+            about_url=project.get_absolute_url(),
             fix="Change the Databricks config",
             fix_url=url,
         )
@@ -559,8 +602,8 @@ def _ingestions(found: _Found, mine: Any, now: datetime) -> None:
         state__in=(states.FAILED, states.SUCCEEDED_WITH_ERRORS),
         ended_at__gt=now - BAD_END_SHOWN,
     )
-    rows = rows.select_related("project").defer("report").order_by("-ended_at")
-    for row in rows[:READ]:
+    for row in rows.defer("report").order_by("-ended_at")[:READ]:
+        project = found.projects[row.project_id]
         failed = row.state == states.FAILED
         kind = row.error_kind if failed else "some_refused"
         key = ("ingestions", row.project_id, kind)
@@ -572,8 +615,8 @@ def _ingestions(found: _Found, mine: Any, now: datetime) -> None:
             label=row.get_state_display(),
             count=1,
             since=row.ended_at,
-            about=row.project.name,
-            about_url=row.project.get_absolute_url(),
+            about=project.name,
+            about_url=project.get_absolute_url(),
             more_url=url,
             fix="Open the ingestion",
             fix_url=row.get_absolute_url(),

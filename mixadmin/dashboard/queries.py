@@ -150,7 +150,7 @@ def decisions(user: User, seen: Survey) -> Lines:
 # --- What will go wrong ---------------------------------------------------------------
 
 
-def mirrors(user: User, now: datetime) -> Lines:
+def mirrors(user: User, now: datetime, seen: Survey) -> Lines:
     """Mirror imports that die unless they run, the soonest first; `at` is when.
 
     state: "warn", "alarm" or "dead"; label: the days that are left.
@@ -166,7 +166,11 @@ def mirrors(user: User, now: datetime) -> Lines:
     found = []
     # What dies first depends on the warehouse too, so that all are looked at; only
     # those that have not run for a week are read.
-    for row in rows.select_related("project", "source").order_by("last_success_at"):
+    for row in (
+        rows.select_related("source")
+        .only("name", "project_id", "last_success_at", "source__warehouse_type")
+        .order_by("last_success_at")
+    ):
         assert row.source is not None
         last = row.last_success_at
         deadline = mirror_deadline(row.source.warehouse_type, last, now=now)
@@ -184,7 +188,7 @@ def mirrors(user: User, now: datetime) -> Lines:
                 row.name,
                 row.get_absolute_url(),
                 text,
-                row.project.name,
+                seen.projects[row.project_id].name,
                 deadline.dies_at,
             )
         )
@@ -215,21 +219,24 @@ class Expiry:
     fix_url: str
 
 
-def expiring(user: User, now: datetime) -> list[Expiry]:
-    """Service accounts that expire within 30 days or have, the soonest first."""
+def expiring(user: User, now: datetime, seen: Survey) -> list[Expiry]:
+    """Service accounts that expire within 30 days or have, the soonest first.
+
+    What depends on them is counted in the projects that the person may see.
+    """
     accounts = list(ServiceAccount.objects.visible_to(user).expiring(now)[:MOST])
-    used = Project.objects.filter(service_account__in=[a.pk for a in accounts])
     names: dict[int | None, list[str]] = defaultdict(list)
-    for pk, name in used.order_by("name").values_list("service_account", "name"):
-        names[pk].append(name)
+    for project in seen.projects.values():
+        names[project.service_account_id].append(project.name)
 
-    def depend(model: Any) -> Counter[int]:
-        found = model.objects.present().filter(project__in=used.values("pk")).order_by()
-        counted = found.values_list("project__service_account").annotate(n=Count("pk"))
-        return Counter(dict(counted))
+    def depend(counts: dict[tuple[int, str], int]) -> Counter[int | None]:
+        found: Counter[int | None] = Counter()
+        for (project, status), n in counts.items():
+            if project in seen.projects and status != Presence.DELETED:
+                found[seen.projects[project].service_account_id] += n
+        return found
 
-    imports = depend(WarehouseImport)
-    connectors = depend(Connector)
+    imports, connectors = depend(seen.imports), depend(seen.connectors)
     found = []
     for account in accounts:
         assert account.expires_at is not None
@@ -305,7 +312,7 @@ def running(user: User, seen: Survey) -> Running:
     told = jobs.select_related("project").order_by("-created_at")[:MOST]
     items += [_line(job, job.title, job.project, None) for job in told]
     return Running(
-        items,
+        items[:MOST],
         seen.jobs_in(states),
         import_runs.count() + connector_runs.count(),
         sum(seen.ingestions.get(state, 0) for state in Ingestion.GOING_ON),

@@ -20,11 +20,14 @@ def home(request: Request) -> HttpResponse:
     user, now = request.user, db_now()
     seen = queries.survey(user)
     going_on = queries.running(user, seen)
+    wrong, number = incidents(user, now, seen)
     context = {
-        "incidents": incidents(user, now, seen),
+        "incidents": wrong,
+        "incident_count": number,
+        "more_incidents": number - len(wrong),
         "decisions": queries.decisions(user, seen),
-        "mirrors": queries.mirrors(user, now),
-        "expiring": queries.expiring(user, now),
+        "mirrors": queries.mirrors(user, now, seen),
+        "expiring": queries.expiring(user, now, seen),
         "running": going_on,
         "health": queries.health(seen),
         # Something may go wrong while nothing goes on.

@@ -151,9 +151,22 @@ class WarehouseImport(Runnable):
             models.Index(
                 fields=["project", "presence", "-id"], name="warehouse_newest"
             ),
-            models.Index(fields=["project", "status", "-id"], name="warehouse_status"),
+            # With the name, so that a search counts without reading the rows.
+            models.Index(
+                fields=["project", "status", "-id", "name"], name="warehouse_status"
+            ),
             models.Index(fields=["project", "name", "id"], name="warehouse_name"),
             models.Index(fields=["project", "last_at", "id"], name="warehouse_last_at"),
+            # For Mirror countdowns, and for what may drift.
+            models.Index(
+                fields=["project", "sync_mode", "last_success_at"],
+                name="warehouse_mirrors",
+            ),
+            models.Index(
+                fields=["project", "presence"],
+                name="warehouse_clusters",
+                condition=Q(databricks_params__isnull=False),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
