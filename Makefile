@@ -55,6 +55,12 @@ test-browser: .venv/.dev ## Walk every page and the main flows in Chromium.
 	@$(BIN)/python -m tests.browser.chromium
 	$(BIN)/python $(PYTEST) --dist loadgroup -m browser tests/browser $(ARGS)
 
+page-weight: .venv/.dev ## Print what pages weigh, and when a slow laptop can use them.
+	$(BIN)/python -m tests.browser.weigh
+
+screenshots: .venv/.dev ## Take the pictures of docs/screenshots anew.
+	$(BIN)/python -m tests.browser.screenshots
+
 test-postgres: .venv/.dev ## Run the whole suite on a real PostgreSQL and Redis.
 	$(BIN)/python tests/postgres.py -n $(TEST_JOBS) $(ARGS)
 
