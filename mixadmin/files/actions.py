@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.db.models import QuerySet
-from django.db.models.deletion import ProtectedError
+from django.db.models.deletion import RestrictedError
 
 from mixadmin.accounts.models import User
 from mixadmin.audit.actions import record
@@ -254,7 +254,7 @@ def _remove(
     disk.erase(upload.pk)
     try:
         Upload.objects.filter(pk=upload.pk).delete()
-    except ProtectedError:
+    except RestrictedError:
         # An ingestion that has ended still shows its name.
         upload.refresh_from_db()
     return True
@@ -452,7 +452,7 @@ def delete_bucket(*, source: SourceBucket, actor: User | None, typed_name: str) 
         with transaction.atomic():
             record(actor=actor, verb="deleted", target=source)
             source.delete()
-    except ProtectedError:
+    except RestrictedError:
         raise Refused(
             f"Ingestions read from {source}, and still tell where their files came "
             "from. To make it useless, remove its credentials.",

@@ -206,10 +206,10 @@ class IngestionFile(models.Model):
     name = models.CharField(max_length=1024)
     place = models.CharField(max_length=10, choices=Place)
     upload = models.ForeignKey(
-        Upload, null=True, on_delete=models.PROTECT, related_name="files"
+        Upload, null=True, on_delete=models.RESTRICT, related_name="files"
     )
     bucket = models.ForeignKey(
-        SourceBucket, null=True, on_delete=models.PROTECT, related_name="files"
+        SourceBucket, null=True, on_delete=models.RESTRICT, related_name="files"
     )
     # The name of the allowed directory; "" for the other places.
     directory = models.CharField(max_length=60, blank=True)

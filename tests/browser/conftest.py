@@ -5,6 +5,7 @@ its database. None of these tests does: they are run by themselves (`make test-b
 and everything they look at is another process.
 """
 
+import contextlib
 import os
 import secrets
 from dataclasses import dataclass
@@ -158,9 +159,22 @@ def team(own, credentials):
     at = f"projects/{project}/warehouse-sources/{source}/"
     until(lambda: own.get(at)["presence"] == "active", "the warehouse")
     yield Team(own, mixpanel_id, project, source, account, username)
-    # So that the workers have no more to look after for each test that was.
-    name = {"typed_name": f"Team {mixpanel_id}"}
-    own.call("DELETE", f"projects/{project}/", json=name)
+    forget(own, project, f"Team {mixpanel_id}")
+
+
+def forget(own, project, name):
+    """So that the workers have no more to look after for each test that was."""
+    at = f"projects/{project}/"
+    for job in own.rows(f"jobs/?project={project}"):
+        if not job["is_ended"]:
+            with contextlib.suppress(AssertionError):  # it has just ended by itself
+                own.post(f"jobs/{job['id']}/cancel/")
+
+    def ended():
+        return all(job["is_ended"] for job in own.rows(f"jobs/?project={project}"))
+
+    until(ended, "the end of its jobs")
+    own.call("DELETE", at, json={"typed_name": name})
 
 
 @pytest.fixture(scope="session")

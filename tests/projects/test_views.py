@@ -313,6 +313,15 @@ def test_forget_needs_the_name(page, project):
     assert not Project.objects.exists()
 
 
+def test_a_project_is_forgotten_with_the_files_that_it_sent(page, project, owner):
+    make.make_ingestion(
+        project=project, upload=make.make_upload(project=project, owner=owner)
+    )
+    make.make_ingestion(project=project, bucket=make.make_bucket(project=project))
+    page.post(pages_of(project)["forget"], {"typed_name": "Shop"})
+    assert not Project.objects.exists()
+
+
 def test_a_project_with_unfinished_jobs_is_not_forgotten(page, project):
     make.make_job(project=project)
     answer = page.post(pages_of(project)["forget"], {"typed_name": "Shop"})
