@@ -76,6 +76,10 @@ class Line:
     consequence: Any = ""
     result: Any = None
 
+    @property
+    def name(self) -> str:
+        return "" if self.row is None else str(self.row)
+
 
 def carry_out(
     verb: Verb,

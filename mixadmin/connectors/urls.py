@@ -1,10 +1,10 @@
 from django.urls import path
 
-from . import views
+from . import lists, views
 
 app_name = "connectors"
 urlpatterns = [
-    path("", views.connector_list, name="list"),
+    path("", lists.connector_list, name="list"),
     path("new/", views.connector_create, name="create"),
     path("adopt/", views.adopt_remote, name="adopt"),
     path("<int:pk>/", views.connector_detail, name="detail"),

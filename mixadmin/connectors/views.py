@@ -3,7 +3,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -12,77 +11,21 @@ from django.views.decorators.http import require_POST
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.audit.models import Entry
-from mixadmin.common.causes import CAUSES
 from mixadmin.common.forms import errors_to_form, posted
-from mixadmin.common.pages import chips, choice, count_by, page, paged, part, search
+from mixadmin.common.pages import choice, page, paged, part
 from mixadmin.common.states import STATUSES, UNFINISHED_RUN, Presence
 from mixadmin.jobs.models import Job
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
-from mixadmin.projects.models import Project, RemoteObject
+from mixadmin.projects.models import Project
 
 from . import actions
 from .forms import AdoptForm, ConnectorForm, DeleteForm
 from .kinds import DATA_FORMATS, FILE_ADVICE, KINDS
+from .lists import adoptable, closed
 from .models import Connector, ConnectorRun
 
 GOING_ON = (Presence.PENDING, Presence.DELETING, *UNFINISHED_RUN)
-SORTS = {"newest": ("-pk",), "name": ("label", "pk")}
 RUNS_PER_PAGE = 30
-
-
-@page
-def connector_list(request: Request, project_id: int) -> HttpResponse:
-    project = get_project(request.user, project_id)
-    rows: QuerySet[Any] = Connector.objects.filter(project=project)
-    kind = choice(request, "type", KINDS)
-    if kind:
-        rows = rows.filter(connector_type=kind)
-    words = search(request)
-    if words:
-        rows = rows.filter(label__icontains=words)
-    counts = count_by(rows, "state")
-    deleted = counts.pop(Presence.DELETED, 0)
-    state = choice(request, "state", STATUSES)
-    rows = rows.filter(state=state) if state else rows.exclude(state=Presence.DELETED)
-    sort = choice(request, "sort", SORTS) or "newest"
-    found = paged(request, rows, order=SORTS[sort])
-    context = {
-        "project": project,
-        "paged": found,
-        "lines": _lines(found.rows),
-        "words": words,
-        "type": kind,
-        "types": KINDS.values(),
-        "state": state,
-        "sort": sort,
-        "chips": chips(request, "state", STATUSES.items(), counts),
-        "deleted": deleted,
-        "is_live": any(row.state in GOING_ON for row in found.rows),
-        "can_edit": _can_edit(request.user, project),
-        "adoptable": _adoptable(project).count(),
-        "closed": _closed(project),
-    }
-    template = "_table.html" if request.htmx else "list.html"
-    return render(request, f"connectors/{template}", context)
-
-
-def _lines(rows: Iterable[Any]) -> list[dict[str, Any]]:
-    """Each connector with its last run, read in one query."""
-    rows = list(rows)
-    runs = ConnectorRun.objects.in_bulk([r.last_run_id for r in rows if r.last_run_id])
-    return [
-        {
-            "connector": row,
-            "state": STATUSES.get(row.state, row.state),
-            "run": runs.get(row.last_run_id),
-        }
-        for row in rows
-    ]
-
-
-def _closed(project: Project) -> Any:
-    """Why there can be no connectors, where Mixpanel has closed them."""
-    return CAUSES["connectors_closed"] if project.connectors_open is False else None
 
 
 @page
@@ -114,7 +57,7 @@ def connector_create(request: Request, project_id: int) -> HttpResponse:
         "kinds": KINDS.values(),
         "formats": DATA_FORMATS.values(),
         "advice": FILE_ADVICE,
-        "closed": _closed(project),
+        "closed": closed(project),
     }
     return render(request, "connectors/form.html", context, status=form.status)
 
@@ -238,7 +181,7 @@ def run_detail(request: Request, project_id: int, pk: int, run_pk: int) -> HttpR
 @page
 def adopt_remote(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id, EDITOR)
-    found = list(_adoptable(project))
+    found = list(adoptable(project))
     form = AdoptForm(posted(request), found=found)
     if form.is_valid():
         with errors_to_form(form):
@@ -271,12 +214,6 @@ def _connector(user: User, project_id: int, pk: int, role: str = VIEWER) -> Conn
 
 def _can_edit(user: User, project: Project) -> bool:
     return role_in(user, project) == EDITOR
-
-
-def _adoptable(project: Project) -> "QuerySet[RemoteObject]":
-    return RemoteObject.objects.filter(
-        project=project, kind=RemoteObject.Kind.CONNECTOR
-    )
 
 
 def _is_busy(jobs: Iterable[Job]) -> bool:

@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from mixadmin.common import api_bulk
 from mixadmin.common.api import ApiViewSet, find, find_all
 from mixadmin.common.api_filters import Filters, SearchFilter
 from mixadmin.common.api_schema import describe
@@ -21,6 +22,7 @@ from mixadmin.jobs.serializers import accepted, accepted_schema
 from mixadmin.projects.access import EDITOR, VIEWER, get_project
 
 from . import actions, kinds, live, queries
+from .bulk import INGESTIONS
 from .downloads import chosen_groups, rejected_file
 from .models import Ingestion, IngestionFile, RejectedGroup, UnsettledBatch
 from .rules import MOST_FILES
@@ -118,6 +120,13 @@ class IngestionViewSet(ApiViewSet):
     ) -> Response:
         """Send the next slice although many records of the last were refused."""
         return self.work(project_id, ingestion_id, actions.pass_gate)
+
+    @describe(request=api_bulk.BulkOfNumbers, responses=api_bulk.BulkSerializer)
+    def bulk(self, request: Request, project_id: int) -> Response:
+        """Do the same with many: `pause`, `resume`, `retry` or `cancel`. Each is told of."""
+        values = self.read(api_bulk.BulkOfNumbers)
+        rows = self.ingestions(project_id, EDITOR)
+        return api_bulk.answer(INGESTIONS, rows, self.user, values, IngestionFilters)
 
     @describe(request=Settings, responses=INGESTION_ACCEPTED)
     def copy(self, request: Request, project_id: int, ingestion_id: int) -> Response:

@@ -5,6 +5,7 @@ from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from mixadmin.common import api_bulk
 from mixadmin.common.api import ApiViewSet
 from mixadmin.common.api_filters import (
     Filters,
@@ -18,6 +19,7 @@ from mixadmin.common.serializers import Nothing
 from mixadmin.projects.access import EDITOR, get_job, visible_jobs
 
 from . import actions
+from .bulk import JOBS
 from .models import Job
 from .serializers import TARGETS, Decision, JobDetailSerializer, JobSerializer
 
@@ -92,3 +94,10 @@ class JobViewSet(ApiViewSet):
         self.read(Nothing)
         job = actions.dismiss_job(job=job, actor=self.user)
         return Response(JobSerializer(job).data)
+
+    @describe(request=api_bulk.BulkOfKeys, responses=api_bulk.BulkSerializer)
+    def bulk(self, request: Request) -> Response:
+        """Do the same with many: `retry`, `dismiss` or `cancel`. Each is told of."""
+        values = self.read(api_bulk.BulkOfKeys)
+        jobs = visible_jobs(self.user).select_related("project", "service_account")
+        return api_bulk.answer(JOBS, jobs, self.user, values, JobFilters)

@@ -1,9 +1,11 @@
 """Sources and imports as a person may reach them."""
 
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 
 from mixadmin.accounts.models import User
 from mixadmin.projects.access import VIEWER, get_project
+from mixadmin.projects.models import Project, RemoteObject
 
 from .models import WarehouseImport, WarehouseSource
 
@@ -29,3 +31,9 @@ def get_import(
     if row.last_run:
         row.last_run.warehouse_import = row
     return row
+
+
+def adoptable(project: Project) -> "QuerySet[RemoteObject]":
+    """What exists at Mixpanel and could be managed here."""
+    kinds = (RemoteObject.Kind.SOURCE, RemoteObject.Kind.IMPORT)
+    return RemoteObject.objects.filter(project=project, kind__in=kinds)

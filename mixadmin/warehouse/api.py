@@ -5,6 +5,7 @@ from django.db.models import QuerySet
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from mixadmin.common import api_bulk
 from mixadmin.common.api import ApiViewSet, find, find_all, find_named
 from mixadmin.common.api_filters import (
     Filters,
@@ -22,6 +23,7 @@ from mixadmin.projects.models import RemoteObject
 from mixadmin.projects.serializers import TypedName
 
 from . import actions
+from .bulk import IMPORTS
 from .databricks import CLUSTER_FIELDS
 from .kinds import FREQUENCIES, KINDS, WAREHOUSES
 from .models import ImportRun, WarehouseImport, WarehouseSource
@@ -249,6 +251,15 @@ class WarehouseImportViewSet(ApiViewSet):
         self.read(Nothing)
         actions.forget_import(warehouse_import=row, actor=self.user)
         return Response(status=204)
+
+    @describe(request=api_bulk.BulkOfNumbers, responses=api_bulk.BulkSerializer)
+    def bulk(self, request: Request, project_id: int) -> Response:
+        """Do the same with many: `pause`, `resume` or `run`. Each is told of."""
+        project = get_project(self.user, project_id, EDITOR)
+        values = self.read(api_bulk.BulkOfNumbers)
+        rows = WarehouseImport.objects.filter(project=project)
+        rows = rows.select_related("project", "source")
+        return api_bulk.answer(IMPORTS, rows, self.user, values, ImportFilters)
 
     @describe(responses=RunsLeftSerializer)
     def runs_left(self, request: Request, project_id: int) -> Response:

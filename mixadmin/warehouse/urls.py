@@ -1,12 +1,12 @@
 from django.urls import path
 
-from . import items, views
+from . import items, lists, views
 
 app_name = "warehouse"
 SOURCE = "sources/<int:pk>/"
 IMPORT = "imports/<int:pk>/"
 urlpatterns = [
-    path("sources/", views.source_list, name="source_list"),
+    path("sources/", lists.source_list, name="source_list"),
     path("sources/new/", views.source_create, name="source_create"),
     path(SOURCE, items.source_detail, name="source_detail"),
     path(f"{SOURCE}timeline/", items.source_timeline, name="source_timeline"),
@@ -18,7 +18,8 @@ urlpatterns = [
     path(f"{SOURCE}edit/", views.source_edit, name="source_edit"),
     path(f"{SOURCE}delete/", views.source_delete, name="source_delete"),
     path(f"{SOURCE}forget/", views.source_forget, name="source_forget"),
-    path("imports/", views.import_list, name="import_list"),
+    path("imports/", lists.import_list, name="import_list"),
+    path("imports/bulk/", lists.import_bulk, name="import_bulk"),
     path("imports/new/", views.import_create, name="import_create"),
     path(IMPORT, items.import_detail, name="import_detail"),
     path(f"{IMPORT}runs/", items.import_runs, name="import_runs"),

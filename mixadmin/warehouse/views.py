@@ -1,9 +1,5 @@
-from collections.abc import Iterable
-from typing import Any
-
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -13,23 +9,14 @@ from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.common.forms import ActionForm, errors_to_form, posted
 from mixadmin.common.pages import (
-    chips,
     choice,
-    count_by,
-    filters,
-    listing,
     page,
-    paged,
-    search,
-    show_list,
-    sorting,
-    total,
 )
-from mixadmin.common.states import PRESENT, STATUSES, UNFINISHED_RUN, Presence
 from mixadmin.projects.access import EDITOR, get_project, role_in
-from mixadmin.projects.models import Project, RemoteObject
+from mixadmin.projects.models import Project
 
 from . import actions, databricks
+from .access import adoptable
 from .access import get_import as _import
 from .access import get_source as _source
 from .forms import (
@@ -45,69 +32,9 @@ from .forms import (
     switch_cluster,
 )
 from .kinds import KINDS, WAREHOUSES
-from .models import ImportRun, WarehouseImport, WarehouseSource
-from .sentences import next_run
-from .sync_modes import SYNC_MODES
-
-GOING_ON = (Presence.PENDING, Presence.DELETING, *UNFINISHED_RUN)
-SORTS = {"newest": ("-pk",), "name": ("name", "pk")}
-
+from .models import WarehouseImport, WarehouseSource
 
 # --- Warehouses -----------------------------------------------------------------------
-
-
-SOURCE_SORTS = {
-    "name": ("name", "pk"),
-    "type": ("warehouse_type", "name", "pk"),
-    "state": ("presence", "name", "pk"),
-}
-
-
-@listing
-@page
-def source_list(request: Request, project_id: int) -> HttpResponse:
-    project = get_project(request.user, project_id)
-    rows = WarehouseSource.objects.filter(project=project).present()
-    if words := search(request):
-        rows = rows.filter(name__icontains=words)
-    types = count_by(rows, "warehouse_type")
-    kinds = {slug: warehouse.label for slug, warehouse in WAREHOUSES.items()}
-    # Mixpanel may know more of them than are known here.
-    kinds |= {slug: slug for slug in types if slug not in kinds}
-    if kind := choice(request, "type", kinds):
-        rows = rows.filter(warehouse_type=kind)
-    counts = count_by(rows, "presence")
-    state = choice(request, "state", Presence.values)
-    number = total(counts, state)
-    if state:
-        rows = rows.filter(presence=state)
-    rows = rows.annotate(
-        import_count=Count("imports", filter=Q(imports__presence__in=PRESENT))
-    )
-    order = sorting(request, SOURCE_SORTS, "name")
-    found = paged(request, rows, order=order.order, total=number)
-    context = {
-        "project": project,
-        "paged": found,
-        "sorting": order,
-        "types": kinds.items(),
-        "tallies": chips(request, "state", Presence.choices, counts),
-        "filters": filters(
-            request,
-            q=("Name", None),
-            type=("Type", kinds),
-            state=("State", dict(Presence.choices)),
-        ),
-        "is_live": any(row.presence in GOING_ON for row in found.rows),
-        "can_edit": _can_edit(request.user, project),
-        "adoptable": _adoptable(project).count(),
-    }
-    return show_list(
-        request,
-        context,
-        whole="warehouse/source_list.html",
-        fragment="warehouse/_sources.html",
-    )
 
 
 @page
@@ -188,65 +115,6 @@ def source_forget(request: Request, project_id: int, pk: int) -> HttpResponse:
 
 
 # --- Imports --------------------------------------------------------------------------
-
-
-@page
-def import_list(request: Request, project_id: int) -> HttpResponse:
-    project = get_project(request.user, project_id)
-    sources = list(WarehouseSource.objects.filter(project=project).present())
-    chosen = {
-        "kind": choice(request, "kind", KINDS),
-        "sync_mode": choice(request, "sync_mode", SYNC_MODES),
-        "source": choice(request, "source", [str(row.pk) for row in sources]),
-    }
-    rows: QuerySet[Any] = WarehouseImport.objects.filter(
-        project=project, **{name: value for name, value in chosen.items() if value}
-    )
-    words = search(request)
-    if words:
-        rows = rows.filter(name__icontains=words)
-    counts = count_by(rows, "status")
-    deleted = counts.pop(Presence.DELETED, 0)
-    status = choice(request, "state", STATUSES)
-    rows = (
-        rows.filter(status=status) if status else rows.exclude(status=Presence.DELETED)
-    )
-    sort = choice(request, "sort", SORTS) or "newest"
-    found = paged(request, rows.select_related("source"), order=SORTS[sort])
-    context = {
-        "project": project,
-        "paged": found,
-        "lines": _lines(found.rows),
-        "words": words,
-        "chosen": chosen,
-        "state": status,
-        "sort": sort,
-        "chips": chips(request, "state", STATUSES.items(), counts),
-        "deleted": deleted,
-        "kinds": KINDS.values(),
-        "sync_modes": SYNC_MODES.values(),
-        "sources": sources,
-        "is_live": any(row.status in GOING_ON for row in found.rows),
-        "can_edit": _can_edit(request.user, project),
-        "adoptable": _adoptable(project).count(),
-    }
-    template = "_imports.html" if request.htmx else "import_list.html"
-    return render(request, f"warehouse/{template}", context)
-
-
-def _lines(rows: Iterable[Any]) -> list[dict[str, Any]]:
-    """Each import with its last run, read in one query."""
-    rows = list(rows)
-    runs = ImportRun.objects.in_bulk([r.last_run_id for r in rows if r.last_run_id])
-    return [
-        {
-            "import": row,
-            "status": STATUSES.get(row.status, row.status),
-            "run": runs.get(row.last_run_id),
-            "next": next_run(row, runs.get(row.last_run_id)),
-        }
-        for row in rows
-    ]
 
 
 @page
@@ -434,7 +302,7 @@ def import_forget(request: Request, project_id: int, pk: int) -> HttpResponse:
 @page
 def adopt_remote(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id, EDITOR)
-    found = list(_adoptable(project))
+    found = list(adoptable(project))
     form = AdoptForm(posted(request), found=found)
     if form.is_valid():
         with errors_to_form(form):
@@ -459,8 +327,3 @@ def adopt_remote(request: Request, project_id: int) -> HttpResponse:
 
 def _can_edit(user: User, project: Project) -> bool:
     return role_in(user, project) == EDITOR
-
-
-def _adoptable(project: Project) -> "QuerySet[RemoteObject]":
-    kinds = (RemoteObject.Kind.SOURCE, RemoteObject.Kind.IMPORT)
-    return RemoteObject.objects.filter(project=project, kind__in=kinds)

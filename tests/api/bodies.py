@@ -137,6 +137,24 @@ BODIES = {
         "time_zone": "Europe/Berlin",
         "shortcuts": True,
     },
+    "warehouse_import_bulk": {
+        "action": "pause",
+        "ids": [1],
+        "filter": None,
+        "dry_run": True,
+    },
+    "ingestion_bulk": {
+        "action": "pause",
+        "ids": [1],
+        "filter": None,
+        "dry_run": True,
+    },
+    "job_bulk": {
+        "action": "dismiss",
+        "ids": ["6f9619ff-8b86-4d01-b42d-00cf4fc964ff"],
+        "filter": None,
+        "dry_run": True,
+    },
     "saved_view_create": {"path": "/jobs/", "name": "Bad", "query": "state=failed"},
     "token_create": {"name": "a", "days": "30"},
 }

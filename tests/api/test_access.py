@@ -14,6 +14,7 @@ OF_NOBODY = {
     "token_create",
     "me_retrieve",
     "me_partial_update",
+    "job_bulk",
     "saved_view_list",
     "saved_view_create",
     "warehouse_catalogue_retrieve",

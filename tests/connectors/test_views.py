@@ -286,7 +286,7 @@ def test_the_list_counts_by_state_and_filters_in_the_address(page, project):
     make.make_connector_run(connector=make.make_connector(project=project))
     make.make_connector(project=project, label="Fresh", mixpanel_id="b")
     shown = page.get(url("list", project))
-    chips = {chip.value: chip.count for chip in shown.context["chips"]}
+    chips = {chip.value: chip.count for chip in shown.context["tallies"]}
     assert chips == {"": 2, "succeeded": 1, "new": 1}
     for query, count in (("?state=new", 1), ("?q=sign", 1), ("?type=s3Import", 0)):
         found = page.get(url("list", project) + query)
@@ -304,7 +304,7 @@ def test_the_list_asks_the_database_no_more_often_for_more_rows(
             project=project, label=f"C {number}", mixpanel_id=f"id-{number}"
         )
         make.make_connector_run(connector=connector)
-    with django_assert_max_num_queries(9):
+    with django_assert_max_num_queries(11):
         assert page.get(url("list", project)).status_code == 200
     with django_assert_max_num_queries(12):
         assert page.get(connector.get_absolute_url()).status_code == 200

@@ -537,7 +537,7 @@ def test_the_list_counts_by_state_and_filters_in_the_address(page, project):
         return {line["import"].name for line in lines}
 
     whole = page.get(url("import_list", project))
-    chips = {chip.value: chip.count for chip in whole.context["chips"]}
+    chips = {chip.value: chip.count for chip in whole.context["tallies"]}
     assert chips == {"": 3, "failed": 1, "new": 1, "paused": 1}
     assert "1 deleted" in whole.text
     assert names("") == {"Broken", "Fresh", "Asleep"}
@@ -584,7 +584,7 @@ def test_the_list_asks_the_database_no_more_often_for_more_rows(
         )
         make.make_run(warehouse_import=row)
         make.make_run(warehouse_import=row, started_at=timezone.now() - timedelta(1))
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(12):
         assert page.get(url("import_list", project)).status_code == 200
     with django_assert_max_num_queries(17):
         assert page.get(row.get_absolute_url()).status_code == 200
