@@ -170,6 +170,8 @@
     let at = 0;
     let timer = 0;
     let asked = null;
+    // Enter before the answer: the best of what comes is chosen then.
+    let hurried = null;
 
     function mark(next) {
       const options = list.children;
@@ -196,9 +198,12 @@
       }));
       news.textContent = found.length ? "" : "Nothing is called that.";
       mark(0);
+      if (hurried && found.length) choose(found[0], hurried.elsewhere);
     }
 
     async function ask() {
+      clearTimeout(timer);
+      timer = 0;
       asked?.abort();
       asked = new AbortController();
       const query = new URLSearchParams({ q: field.value, project: finder.dataset.find });
@@ -212,13 +217,18 @@
         if (answer.type === "opaqueredirect") return location.reload();
         if (!answer.ok) throw new Error(answer.status);
         found = (await answer.json()).found;
+        asked = null;
         show();
       } catch (error) {
-        if (error.name !== "AbortError") news.textContent = "The search does not answer.";
+        if (error.name === "AbortError") return;
+        news.textContent = "The search does not answer.";
+        asked = null;
       }
+      hurried = null;
     }
 
     function choose(line, elsewhere) {
+      hurried = null;
       box.close();
       if (line.press) document.getElementById(line.press)?.click();
       else if (elsewhere) window.open(line.url, "_blank", "noopener");
@@ -226,6 +236,7 @@
     }
 
     field.addEventListener("input", () => {
+      hurried = null;
       clearTimeout(timer);
       timer = setTimeout(ask, LATER);
     });
@@ -233,14 +244,21 @@
       if (event.isComposing) return;
       if (event.key === "ArrowDown") mark(at + 1);
       else if (event.key === "ArrowUp") mark(at - 1);
-      else if (event.key === "Enter" && found[at]) {
-        choose(found[at], event.ctrlKey || event.metaKey);
+      else if (event.key === "Enter") {
+        const elsewhere = event.ctrlKey || event.metaKey;
+        if (timer || asked) hurried = { elsewhere };
+        else if (found[at]) choose(found[at], elsewhere);
       } else return;
       event.preventDefault();
     });
     // Beside the dialog, on what is behind it.
     box.addEventListener("click", (event) => {
       if (event.target === box) box.close();
+    });
+    box.addEventListener("close", () => {
+      clearTimeout(timer);
+      asked?.abort();
+      hurried = null;
     });
     return () => {
       field.value = "";
@@ -256,7 +274,7 @@
 
   if (finder) {
     const field = finder.querySelector("input");
-    field.placeholder = `Find  ${shortcut}`;
+    if (matchMedia("(hover: hover)").matches) field.placeholder = `Find  ${shortcut}`;
     field.setAttribute("aria-keyshortcuts", "Control+K Meta+K");
   }
 

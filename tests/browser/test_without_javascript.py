@@ -24,8 +24,8 @@ def test_list_filter_create_and_pause(own, look, team):
     page.get_by_role("link", name="Warehouse imports").first.click()
     expect(page.get_by_role("link", name="Beta")).to_be_visible()
 
-    page.get_by_role("searchbox").first.fill("Alph")
-    page.get_by_role("searchbox").first.press("Enter")
+    page.get_by_role("main").get_by_role("searchbox").fill("Alph")
+    page.get_by_role("main").get_by_role("searchbox").press("Enter")
     expect(page.get_by_role("link", name="Alpha", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="Beta", exact=True)).to_have_count(0)
 
