@@ -22,6 +22,7 @@ from mixadmin.common.local import (
     data_dir,
     read_env_file,
 )
+from mixadmin.common.request_ids import with_request_id
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Where this installation keeps its own files: database, broker socket, made keys.
@@ -115,7 +116,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "mixadmin.common.request_ids.request_id",
     "mixadmin.common.middleware.hardening",
+    "mixadmin.common.middleware.in_maintenance",
     "mixadmin.common.middleware.DatabaseAway",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -182,6 +185,7 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_LOCKOUT_CALLABLE = "mixadmin.accounts.lockout.answer"
+CSRF_FAILURE_VIEW = "mixadmin.common.failures.csrf_failure"
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "dashboard:home"
 LOGOUT_REDIRECT_URL = "accounts:sign_in"
@@ -288,13 +292,26 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
+# While this file is there, everybody sees that mixadmin is away, with what it says.
+MAINTENANCE_FILE = DATA_DIR / "maintenance"
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "plain": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}
+        "plain": {
+            "format": "{asctime} {levelname} {name} {request_id} {message}",
+            "style": "{",
+        }
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "filters": {"request_id": {"()": lambda: with_request_id}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "plain",
+            "filters": ["request_id"],
+        }
+    },
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", "INFO")},
     "loggers": {
         # One tick every five seconds is no news; a task that fails is an ERROR.

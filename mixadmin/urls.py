@@ -11,6 +11,9 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok", content_type="text/plain")
 
 
+handler400 = "mixadmin.common.failures.bad_request"
+handler500 = "mixadmin.common.failures.server_error"
+
 PROJECT = "projects/<int:project_id>/"
 
 urlpatterns = [

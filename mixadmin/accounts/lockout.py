@@ -13,12 +13,13 @@ def answer(
     request: HttpRequest, response: HttpResponse, credentials: Any = None
 ) -> HttpResponse:
     """429, as a page or in the shape of the API. The right password gets it too."""
+    seconds = int(settings.AXES_COOLOFF_TIME.total_seconds())
     if request.path.startswith("/api/"):
         error = {"code": "too_many_attempts", "detail": WORDS, "attr": None}
         told = {"type": "client_error", "errors": [error]}
         locked: HttpResponse = JsonResponse(told, status=429)
     else:
-        locked = render(request, "429.html", {"message": WORDS}, status=429)
-    seconds = settings.AXES_COOLOFF_TIME.total_seconds()
-    locked.headers["Retry-After"] = str(int(seconds))
+        context = {"message": WORDS, "minutes": -(-seconds // 60)}
+        locked = render(request, "429.html", context, status=429)
+    locked.headers["Retry-After"] = str(seconds)
     return locked

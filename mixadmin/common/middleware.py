@@ -5,10 +5,11 @@ from datetime import UTC
 from typing import Any
 
 from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils import timezone
 
-from . import zones
+from . import failures, zones
+from .failures import is_api
 
 # Pages load nothing from elsewhere and run no inline code.
 POLICY = (
@@ -25,11 +26,7 @@ Handler = Callable[[HttpRequest], HttpResponseBase]
 def hardening(get_response: Handler) -> Handler:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         if "\x00" in request.get_full_path() or "%00" in request.get_full_path():
-            return HttpResponse(
-                "The address holds a NUL character.",
-                status=400,
-                content_type="text/plain",
-            )
+            return failures.bad_request(request)
         response = get_response(request)
         docs = request.path.startswith("/api/docs")
         response.headers.setdefault(
@@ -45,8 +42,22 @@ def hardening(get_response: Handler) -> Handler:
     return middleware
 
 
+def in_maintenance(get_response: Handler) -> Handler:
+    """503 for everybody while the file of maintenance is there (`failures`)."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if request.path != "/healthz" and (answer := failures.maintenance(request)):
+            return answer
+        return get_response(request)
+
+    return middleware
+
+
 class DatabaseAway:
-    """Answers 503 with Retry-After while the database cannot be reached."""
+    """Answers 503 with Retry-After while the database cannot be reached.
+
+    What is asked before any view is reached comes to `failures.server_error` instead.
+    """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -59,14 +70,7 @@ class DatabaseAway:
     ) -> HttpResponse | None:
         if not isinstance(exception, OperationalError):
             return None
-        text = "The database is busy or away. Nothing was changed; try again shortly."
-        if is_api(request):
-            error = {"code": "database_away", "detail": text, "attr": None}
-            body = {"type": "server_error", "errors": [error]}
-            return JsonResponse(body, status=503, headers={"Retry-After": "5"})
-        return HttpResponse(
-            text, status=503, content_type="text/plain", headers={"Retry-After": "5"}
-        )
+        return failures.away(request, "database_away", failures.AWAY, seconds=5)
 
 
 class TimeZone:
@@ -89,7 +93,3 @@ class TimeZone:
             in_utc = zones.IN_UTC in request.session
             timezone.activate(UTC if in_utc else zones.own(request, request.user))
         return None
-
-
-def is_api(request: HttpRequest) -> bool:
-    return request.path.startswith("/api/")

@@ -126,3 +126,44 @@ function begin(root) {
 
 document.addEventListener("DOMContentLoaded", () => begin(document));
 document.addEventListener("htmx:afterSwap", (event) => begin(event.target));
+
+// --- Failures --------------------------------------------------------------------------
+// What a page fetches by itself and does not get is told, once, until it gets it again.
+const FAILURES = {
+  0: "mixadmin does not answer. What you see here may be old; it is asked again.",
+  403: "You may not do this, or the form is too old: reload the page.",
+  404: "This is not here any more. Reload the page.",
+  409: "Not now: it was refused. Reload the page to see how it stands.",
+  502: "Mixpanel did not answer as it should. It is asked again.",
+  503: "mixadmin is away for a moment. It is asked again.",
+};
+let toast = null;
+
+function tellFailure(event) {
+  const { xhr } = event.detail;
+  const status = xhr ? xhr.status : 0;
+  const id = status >= 500 && xhr.getResponseHeader("X-Request-ID");
+  const words = FAILURES[status] || "Something broke here. Reload the page.";
+  if (!toast) {
+    toast = document.createElement("p");
+    toast.className = "toast";
+    let toasts = document.querySelector(".toasts");
+    if (!toasts) {
+      toasts = document.createElement("div");
+      toasts.className = "toasts";
+      document.querySelector("main > [role=status]").append(toasts);
+    }
+    toasts.append(toast);
+  }
+  const told = id ? `${words} Request ${id}.` : words;
+  if (toast.textContent !== told) toast.textContent = told;
+}
+
+for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(name, tellFailure);
+}
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (!event.detail.successful || !toast) return;
+  toast.remove();
+  toast = null;
+});
