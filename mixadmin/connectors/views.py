@@ -1,6 +1,4 @@
 import re
-from collections.abc import Iterable
-from typing import Any
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -10,22 +8,17 @@ from django.views.decorators.http import require_POST
 
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
-from mixadmin.audit.models import Entry
 from mixadmin.common.forms import errors_to_form, posted
-from mixadmin.common.pages import choice, page, paged, part
-from mixadmin.common.states import STATUSES, UNFINISHED_RUN, Presence
-from mixadmin.jobs.models import Job
-from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
+from mixadmin.common.pages import choice, page
+from mixadmin.projects.access import EDITOR, get_project, role_in
 from mixadmin.projects.models import Project
 
 from . import actions
+from .access import get_connector as _connector
 from .forms import AdoptForm, ConnectorForm, DeleteForm
 from .kinds import DATA_FORMATS, FILE_ADVICE, KINDS
 from .lists import adoptable, closed
-from .models import Connector, ConnectorRun
-
-GOING_ON = (Presence.PENDING, Presence.DELETING, *UNFINISHED_RUN)
-RUNS_PER_PAGE = 30
+from .models import Connector
 
 
 @page
@@ -70,73 +63,6 @@ def _copied(project: Project, key: str) -> Connector:
 
 
 @page
-def connector_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
-    connector = _connector(request.user, project_id, pk)
-    runs = ConnectorRun.objects.filter(connector=connector)
-    found = paged(request, runs, order=("-at", "-pk"), size=RUNS_PER_PAGE)
-    for run in found.rows:
-        run.connector = connector
-    last = connector.last_run
-    jobs = list(Job.objects.for_target(connector)[:10])
-    context = {
-        "project": connector.project,
-        "connector": connector,
-        "state": STATUSES.get(connector.state, connector.state),
-        "last": last,
-        "books": books(last) if last else None,
-        "paged": found,
-        "jobs": jobs,
-        "failed": _why_not_created(connector, jobs),
-        "is_live": connector.state in GOING_ON or _is_busy(jobs),
-        "can_edit": _can_edit(request.user, connector.project),
-    }
-    if request.htmx:
-        return part(request, "connectors/_status.html", context, connector.presence)
-    target = {"target_type": connector._meta.label_lower, "target_id": str(pk)}
-    context |= {
-        "settings": _settings(connector),
-        "entries": Entry.objects.filter(**target)[:30],
-    }
-    return render(request, "connectors/detail.html", context)
-
-
-def _settings(connector: Connector) -> list[tuple[str, Any]]:
-    """(label, value) of bucket and content; what is not known by its own name."""
-    kind = KINDS.get(connector.connector_type)
-    found: list[tuple[str, Any]] = []
-    for name, value in connector.connector_properties.items():
-        field = kind.field(name) if kind else None
-        found.append((field.label if field else name, value))
-    labels = {"data_format": "Data format", "compression": "Compression"}
-    for name, value in connector.category_properties.items():
-        known = DATA_FORMATS.get(value) if isinstance(value, str) else None
-        found.append(
-            (
-                labels.get(name, "Remap" if name == "property_remap" else name),
-                known.label if known and name == "data_format" else value,
-            )
-        )
-    return found
-
-
-def books(run: ConnectorRun) -> dict[str, Any]:
-    """Whether the counters of a run add up: processed = imported + dropped.
-
-    `missing` is None while one of them is not known or the run goes on.
-    """
-    counts = (
-        run.num_events_processed,
-        run.num_events_imported,
-        run.num_events_dropped,
-    )
-    missing = None
-    if run.state not in UNFINISHED_RUN and None not in counts:
-        processed, imported, dropped = (count or 0 for count in counts)
-        missing = processed - imported - dropped
-    return {"missing": missing}
-
-
-@page
 def connector_delete(request: Request, project_id: int, pk: int) -> HttpResponse:
     connector = _connector(request.user, project_id, pk, EDITOR)
     form = DeleteForm(posted(request))
@@ -158,24 +84,6 @@ def connector_forget(request: Request, project_id: int, pk: int) -> HttpResponse
     actions.forget_connector(connector=connector, actor=request.user)
     messages.success(request, f"{connector} is removed from these pages.")
     return redirect("connectors:list", project_id)
-
-
-@page
-def run_detail(request: Request, project_id: int, pk: int, run_pk: int) -> HttpResponse:
-    connector = _connector(request.user, project_id, pk)
-    runs = ConnectorRun.objects.filter(connector=connector)
-    run = get_object_or_404(runs, pk=run_pk)
-    creation = Job.objects.for_target(connector).filter(task="connectors.create")
-    context = {
-        "project": connector.project,
-        "connector": connector,
-        "run": run,
-        "books": books(run),
-        "created_by": creation.select_related("actor").order_by("created_at").last(),
-        "is_live": run.state in UNFINISHED_RUN,
-    }
-    template = "_run.html" if request.htmx else "run_detail.html"
-    return render(request, f"connectors/{template}", context)
 
 
 @page
@@ -201,29 +109,5 @@ def adopt_remote(request: Request, project_id: int) -> HttpResponse:
     return render(request, "connectors/adopt.html", context, status=form.status)
 
 
-def _connector(user: User, project_id: int, pk: int, role: str = VIEWER) -> Connector:
-    """The connector, with its last run."""
-    project = get_project(user, project_id, role)
-    rows = Connector.objects.select_related("last_run")
-    connector: Connector = get_object_or_404(rows, project=project, pk=pk)
-    connector.project = project
-    if connector.last_run:
-        connector.last_run.connector = connector
-    return connector
-
-
 def _can_edit(user: User, project: Project) -> bool:
     return role_in(user, project) == EDITOR
-
-
-def _is_busy(jobs: Iterable[Job]) -> bool:
-    """Whether something moves on by itself; a decision waits for a person."""
-    still = (*Job.ENDED, Job.State.NEEDS_DECISION)
-    return any(job.state not in still for job in jobs)
-
-
-def _why_not_created(connector: Connector, jobs: Iterable[Job]) -> Job | None:
-    """The job that should have created it, where it did not."""
-    if connector.presence != Presence.NOT_CREATED:
-        return None
-    return next((job for job in jobs if job.task == "connectors.create"), None)

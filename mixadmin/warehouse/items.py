@@ -1,6 +1,6 @@
 """The pages of one source, one import and one run. What changes them is in views.py."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpResponse
@@ -12,10 +12,15 @@ from mixadmin.common import curl
 from mixadmin.common.pages import chips, choice, count_by, page, paged, part, tabs
 from mixadmin.common.states import STATUSES, UNFINISHED_RUN, Presence, RunState
 from mixadmin.common.timeline import Source, timeline
-from mixadmin.jobs.models import Job
 from mixadmin.mixpanel.regions import REGIONS
 from mixadmin.projects import runs, timelines
 from mixadmin.projects.access import EDITOR, role_in
+from mixadmin.projects.standing import (
+    in_the_way,
+    newest_jobs,
+    unfinished,
+    why_not_created,
+)
 
 from . import actions
 from .access import get_import, get_source
@@ -140,8 +145,8 @@ def _import_standing(
 ) -> tuple[dict[str, Any], str]:
     """What stands on every page of an import, and the stamp of its live part."""
     project, last = row.project, row.last_run
-    jobs = _jobs(row)
-    going_on = _unfinished(jobs)
+    jobs = newest_jobs(row)
+    going_on = unfinished(jobs)
     deadline, failures = row.mirror_deadline(), None
     if last is not None and last.state == RunState.FAILED:
         failures = _failed_in_a_row(row)
@@ -149,7 +154,7 @@ def _import_standing(
         row,
         last=last,
         deadline=deadline,
-        job=_in_the_way(row, jobs),
+        job=in_the_way(row, jobs),
         failures=failures,
         last_success_at=row.last_success_at,
     )
@@ -176,7 +181,7 @@ def _import_standing(
         "last": last,
         "deadline": deadline,
         "jobs": going_on,
-        "failed": _why_not_created(row, jobs),
+        "failed": why_not_created(row, jobs),
         "runs_left": left,
         "runs_allowed": actions.MANUAL_SYNCS,
         "free_at": free_at,
@@ -345,10 +350,10 @@ def _source_standing(
 ) -> tuple[dict[str, Any], str]:
     """What stands on every page of a source, and the stamp of its live part."""
     project = source.project
-    jobs = _jobs(source)
-    going_on = _unfinished(jobs)
+    jobs = newest_jobs(source)
+    going_on = unfinished(jobs)
     states = count_by(source.imports.present(), "status")
-    status = source_status(source, job=_in_the_way(source, jobs), states=states)
+    status = source_status(source, job=in_the_way(source, jobs), states=states)
     urls = [
         reverse(f"warehouse:{name}", args=[project.pk, source.pk])
         for name in ("source_detail", "source_timeline", "source_configuration")
@@ -361,7 +366,7 @@ def _source_standing(
         "status": status,
         "states": _worded(states),
         "jobs": going_on,
-        "failed": _why_not_created(source, jobs),
+        "failed": why_not_created(source, jobs),
         "tabs": tabs(request, *zip(labels, urls, strict=True)),
         "is_live": True,
         "seconds": 4 if is_busy else 30,
@@ -396,34 +401,3 @@ def _names_of_secrets(source: WarehouseSource) -> list[str] | None:
     warehouse = WAREHOUSES.get(source.warehouse_type)
     fields = [warehouse.field(name) if warehouse else None for name in names]
     return [f.label if f else name for name, f in zip(names, fields, strict=True)]
-
-
-# --- Shared ---------------------------------------------------------------------------
-
-
-def _jobs(row: WarehouseSource | WarehouseImport) -> list[Job]:
-    """Its newest jobs."""
-    return list(Job.objects.for_target(row)[:10])
-
-
-def _unfinished(jobs: Iterable[Job]) -> list[Job]:
-    """Those that move on by themselves; a decision stands in the sentence on top."""
-    still = (*Job.ENDED, Job.State.NEEDS_DECISION)
-    return [job for job in jobs if job.state not in still]
-
-
-def _in_the_way(
-    row: WarehouseSource | WarehouseImport, jobs: Iterable[Job]
-) -> Job | None:
-    """The job that somebody must decide about, or that did not create the row."""
-    waiting = (job for job in jobs if job.state == Job.State.NEEDS_DECISION)
-    return next(waiting, None) or _why_not_created(row, jobs)
-
-
-def _why_not_created(
-    row: WarehouseSource | WarehouseImport, jobs: Iterable[Job]
-) -> Job | None:
-    """The job that should have created it, where it did not."""
-    if row.presence != Presence.NOT_CREATED:
-        return None
-    return next((job for job in jobs if "create" in job.task), None)

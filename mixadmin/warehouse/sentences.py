@@ -9,6 +9,7 @@ from mixadmin.common.states import Presence, RunState
 from mixadmin.common.status import Fix, Status, at, brought, many
 from mixadmin.common.templatetags.ui import lasting, relative
 from mixadmin.jobs.models import Job
+from mixadmin.projects.standing import absent, undecided
 
 from .models import ImportRun, WarehouseImport, WarehouseSource
 from .sync_modes import Deadline
@@ -47,7 +48,7 @@ def import_status(
         return undecided(job)
     if row.presence != Presence.ACTIVE:
         forget = _url("import_forget", row)
-        return absent(row, job, "Mixpanel", "create it", forget, now)
+        return absent(row, job, "create it", forget, now)
     if row.paused:
         return _paused(row, deadline, now)
     if last is not None and last.state == RunState.QUEUED:
@@ -70,47 +71,6 @@ def import_status(
     if last.state != RunState.SUCCEEDED:
         return _odd(last)
     return _healthy(row, last, now)
-
-
-def undecided(job: Job) -> Status:
-    """A person must say what has become of it."""
-    why = (
-        job.decision.get("why") or "Nobody can tell from here whether Mixpanel did it."
-    )
-    fix = Fix("Decide", job.get_absolute_url(), "scale")
-    return Status("warn", "Needs a decision", f"{job.title}: {why}", fix)
-
-
-def absent(
-    row: WarehouseImport | WarehouseSource,
-    job: Job | None,
-    whose: str,
-    verb: str,
-    forget: str,
-    now: datetime,
-) -> Status:
-    """How something stands that is not there, or not any more. job: see above."""
-    label = row.get_presence_display()
-    if row.presence == Presence.PENDING:
-        asked = f", since {relative(row.created_at, now)}" if row.created_at else ""
-        return Status("busy", label, f"{whose} is being asked to {verb}{asked}.")
-    if row.presence == Presence.NOT_CREATED:
-        words = f"{whose} did not {verb}. Nothing of it exists there."
-        if job is not None:
-            fix = Fix(
-                "Look at the failed job", job.get_absolute_url(), needs_editor=False
-            )
-        else:
-            fix = Fix("Remove from these pages", forget, "trash-2", post=True)
-        return Status("bad", label, words, fix)
-    if row.presence == Presence.DELETING:
-        return Status("busy", label, f"{whose} is being asked to delete it.")
-    if row.presence == Presence.MISSING:
-        since = f" since {at(row.absent_since)}" if row.absent_since else ""
-        words = f"{whose} does not list it any more{since}: it was deleted elsewhere."
-        fix = Fix("Remove from these pages", forget, "trash-2", post=True)
-        return Status("bad", "Gone", words, fix)
-    return Status("idle", label, "This page is kept for its history.")
 
 
 def _paused(row: WarehouseImport, deadline: Deadline | None, now: datetime) -> Status:
@@ -245,7 +205,7 @@ def source_status(
         return undecided(job)
     if source.presence != Presence.ACTIVE:
         forget = _url("source_forget", source)
-        return absent(source, job, "Mixpanel", "connect it", forget, now)
+        return absent(source, job, "connect it", forget, now)
     total = sum(states.values())
     create = reverse("warehouse:import_create", args=[source.project_id])
     add = Fix("Import a table", f"{create}?source={source.pk}", "plus")
