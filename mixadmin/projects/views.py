@@ -15,7 +15,6 @@ from mixadmin.common.pages import (
     listing,
     page,
     paged,
-    part,
     search,
     show_list,
     sorting,
@@ -103,24 +102,6 @@ def project_create(request: Request) -> HttpResponse:
             messages.success(request, f"{project.name} was added.")
             return redirect(project)
     return render(request, "projects/form.html", {"form": form}, status=form.status)
-
-
-@page
-def project_detail(request: Request, pk: int) -> HttpResponse:
-    project = get_project(request.user, pk)
-    jobs = list(project.jobs.order_by("-created_at", "-pk")[:10])
-    context = {
-        "project": project,
-        "may_edit": role_in(request.user, project) == EDITOR,
-        "jobs": jobs,
-        "is_live": any(not job.is_ended for job in jobs),
-        "polls": project.polls.order_by("name"),
-    }
-    if request.htmx:
-        return part(request, "projects/_activity.html", context)
-    context["entries"] = project.entries.all()[:15]
-    context["to_adopt"] = project.remote_objects.count()
-    return render(request, "projects/detail.html", context)
 
 
 @page

@@ -1,12 +1,13 @@
 from django.urls import path
 
-from . import views
+from . import items, views
 
 app_name = "service_accounts"
 urlpatterns = [
     path("", views.account_list, name="list"),
     path("create/", views.account_create, name="create"),
-    path("<int:pk>/", views.account_detail, name="detail"),
+    path("<int:pk>/", items.account_detail, name="detail"),
+    path("<int:pk>/timeline/", items.account_timeline, name="timeline"),
     path("<int:pk>/edit/", views.account_edit, name="edit"),
     path("<int:pk>/secret/", views.account_secret, name="secret"),
     path("<int:pk>/verify/", views.account_verify, name="verify"),

@@ -4,14 +4,12 @@ from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, Value
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
-from mixadmin.audit.models import Entry
 from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import (
     chips,
@@ -21,18 +19,16 @@ from mixadmin.common.pages import (
     listing,
     page,
     paged,
-    part,
     search,
     show_list,
     sorting,
     total,
 )
 from mixadmin.common.states import PRESENT, verification_words
-from mixadmin.jobs.models import Job
-from mixadmin.projects.access import NotPermitted, visible_jobs
 from mixadmin.projects.models import Project
 
 from . import actions
+from .access import get_account
 from .forms import (
     AccountForm,
     CreateThereForm,
@@ -41,21 +37,7 @@ from .forms import (
     NothingForm,
     SecretForm,
 )
-from .models import ServiceAccount, may_change
-
-
-def get_account(user: User, pk: int, *, change: bool = False) -> ServiceAccount:
-    """The service account, if `user` may see it. Http404 or NotPermitted."""
-    account = ServiceAccount.objects.visible_to(user).filter(pk=pk).first()
-    if account is None:
-        raise Http404("There is no such service account.")
-    if change and not may_change(user, account):
-        raise NotPermitted(
-            "Only its owner, or an editor of all projects that use it, may change "
-            f"the service account {account.username}."
-        )
-    return account
-
+from .models import ServiceAccount
 
 NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 SORTS = {
@@ -122,31 +104,6 @@ def account_create(request: Request) -> HttpResponse:
             return redirect(account)
     context = {"form": form}
     return render(request, "service_accounts/form.html", context, status=form.status)
-
-
-@page
-def account_detail(request: Request, pk: int) -> HttpResponse:
-    account = get_account(request.user, pk)
-    about = Q(service_account=account) | Q(
-        target_type="service_accounts.serviceaccount", target_id=str(account.pk)
-    )
-    jobs = visible_jobs(request.user).filter(about).order_by("-created_at", "-pk")
-    latest: list[Job] = list(jobs[:10])
-    context = {
-        "account": account,
-        "may_edit": may_change(request.user, account),
-        "jobs": latest,
-        "is_live": any(not job.is_ended for job in latest),
-        "projects": Project.objects.visible_to(request.user).filter(
-            service_account=account
-        ),
-    }
-    if request.htmx:
-        return part(request, "service_accounts/_detail.html", context, account.presence)
-    context["entries"] = Entry.objects.filter(
-        target_type="service_accounts.serviceaccount", target_id=str(account.pk)
-    )[:15]
-    return render(request, "service_accounts/detail.html", context)
 
 
 @page

@@ -451,14 +451,14 @@ def test_discover_says_what_to_do_when_mixpanel_is_away(page, project, settings)
 # --- Live
 
 
-def test_the_detail_refreshes_itself_only_while_something_goes_on(page, project):
+def test_the_detail_refreshes_itself_more_often_while_something_goes_on(page, project):
     url = pages_of(project)["detail"]
-    assert "hx-get" not in text(page.get(url))
+    assert 'hx-trigger="every 30s' in text(page.get(url))
     job = make.make_job(project=project)
-    assert f'hx-get="{url}"' in text(page.get(url))
+    assert f'hx-get="{url}" hx-trigger="every 4s' in text(page.get(url))
 
     fragment = page.get(url, headers={"HX-Request": "true"})
-    assert text(fragment).lstrip().startswith('<section id="project-activity"')
+    assert text(fragment).lstrip().startswith('<section id="project-status"')
     assert job.title in text(fragment)
     assert "HX-Request" in fragment["Vary"]
 

@@ -372,9 +372,10 @@ def test_an_expiry_that_comes_near_is_told(page, mine):
     assert "It expired" in text(page.get(url_of(mine)))
 
 
-def test_the_detail_refreshes_itself_only_while_something_goes_on(page, mine):
-    assert "hx-get" not in text(page.get(url_of(mine)))
+def test_the_detail_refreshes_itself_more_often_while_something_goes_on(page, mine):
+    assert 'hx-trigger="every 30s' in text(page.get(url_of(mine)))
     make.make_job(service_account=mine)
-    assert f'hx-get="{url_of(mine)}"' in text(page.get(url_of(mine)))
+    often = f'hx-get="{url_of(mine)}" hx-trigger="every 4s'
+    assert often in text(page.get(url_of(mine)))
     fragment = page.get(url_of(mine), headers={"HX-Request": "true"})
-    assert text(fragment).lstrip().startswith('<section id="account"')
+    assert text(fragment).lstrip().startswith('<section id="account-status"')
