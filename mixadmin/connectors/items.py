@@ -45,7 +45,7 @@ def connector_detail(request: Request, project_id: int, pk: int) -> HttpResponse
     extra = {
         # One run is the rule; a line of one point tells nothing.
         "charts": runs.run_charts(newest) if len(newest) > 1 else [],
-        "counts": counts_chart(last) if last else None,
+        "counts": counts_chart(last, "Records of the newest run") if last else None,
         "missing": missing(last) if last else None,
         "latest": newest[:LATEST_RUNS],
         "bucket": next(
@@ -157,6 +157,7 @@ def _standing(request: Request, connector: Connector) -> tuple[dict[str, Any], s
         "last": last,
         "jobs": going_on,
         "failed": failed,
+        "explained": failed or _why_failed(connector),
         "tabs": tabs(request, *zip(labels, urls, strict=True)),
         "is_live": True,
         "seconds": 4 if is_busy else 30,
@@ -164,6 +165,14 @@ def _standing(request: Request, connector: Connector) -> tuple[dict[str, Any], s
         "stamp": stamp,
     }
     return context, stamp
+
+
+def _why_failed(connector: Connector) -> str:
+    """What Mixpanel says of the newest run that failed, else of the connector."""
+    last = connector.last_run
+    if last is not None and last.state == RunState.FAILED:
+        return last.error_message or connector.failure_message
+    return connector.failure_message
 
 
 def _of(connector: Connector, found: list[Any]) -> list[Any]:
@@ -221,7 +230,7 @@ def run_detail(request: Request, project_id: int, pk: int, run_pk: int) -> HttpR
     return render(request, "connectors/run_detail.html", context | extra)
 
 
-def counts_chart(run: ConnectorRun) -> Chart:
+def counts_chart(run: ConnectorRun, title: str = "Records of the run") -> Chart:
     """Processed = imported + dropped; what is not known, or not told, is hatched."""
     return stacked(
         [
@@ -229,7 +238,7 @@ def counts_chart(run: ConnectorRun) -> Chart:
             Part("Dropped", run.num_events_dropped, "bad"),
         ],
         id="counts",
-        title="Records of the run",
+        title=title,
         whole="Processed",
         total=run.num_events_processed,
     )

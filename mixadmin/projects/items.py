@@ -7,7 +7,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from mixadmin.accounts.requests import Request
-from mixadmin.common.pages import count_by, page, part, tabs
+from mixadmin.common.pages import count_by, page, part
 from mixadmin.common.states import PRESENT, STATUSES
 from mixadmin.common.timeline import timeline
 from mixadmin.jobs.models import Job
@@ -16,7 +16,7 @@ from . import timelines
 from .access import EDITOR, get_project, role_in
 from .models import Project
 from .sentences import project_status
-from .standing import unfinished
+from .standing import project_tabs, unfinished
 
 
 @page
@@ -66,8 +66,8 @@ def _standing(request: Request, project: Project) -> tuple[dict[str, Any], str]:
         ),
         "connector": count_by(project.connectors.filter(presence__in=PRESENT), "state"),
     }
-    waiting = count_by(project.jobs.needing_attention(), "state")  # type: ignore[attr-defined]
-    jobs = list(project.jobs.unfinished().order_by("-created_at", "-pk")[:10])  # type: ignore[attr-defined]
+    waiting = count_by(project.jobs.needing_attention(), "state")
+    jobs = list(project.jobs.unfinished().order_by("-created_at", "-pk")[:10])
     going_on = unfinished(jobs)
     order = [*STATUSES]
     stamp = f"{project.verification} {project.verified_at}"
@@ -106,13 +106,3 @@ def _standing(request: Request, project: Project) -> tuple[dict[str, Any], str]:
         "stamp": stamp,
     }
     return context, stamp
-
-
-def project_tabs(request: Request, project: Project) -> Any:
-    """The pages of a project."""
-    return tabs(
-        request,
-        ("Overview", reverse("projects:detail", args=[project.pk])),
-        ("Timeline", reverse("projects:timeline", args=[project.pk])),
-        ("Members", reverse("projects:members", args=[project.pk])),
-    )

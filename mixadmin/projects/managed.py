@@ -14,6 +14,7 @@ from django.db.models import F, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 
 from mixadmin.accounts.models import User
+from mixadmin.audit.actions import record
 from mixadmin.common.errors import Refused
 from mixadmin.common.states import NEVER_RAN, Presence, RunState
 from mixadmin.jobs.actions import enqueue_job
@@ -42,13 +43,18 @@ def note_presence(rows: Iterable[Any], seen: Collection[Any], now: datetime) -> 
             if row.absent_since:
                 mine.update(absent_since=None)
             if row.presence == Presence.MISSING:
-                mine.filter(presence=Presence.MISSING).update(presence=Presence.ACTIVE)
+                gone = mine.filter(presence=Presence.MISSING)
+                if gone.update(presence=Presence.ACTIVE):
+                    record(actor=None, verb="found again", target=row)
         elif row.presence == Presence.ACTIVE:
             here = mine.filter(presence=Presence.ACTIVE)
             if row.absent_since is None:
                 here.update(absent_since=now)
-            elif now - row.absent_since >= timedelta(seconds=TIMES.absence):
-                here.update(presence=Presence.MISSING)
+                continue
+            if now - row.absent_since < timedelta(seconds=TIMES.absence):
+                continue
+            if here.update(presence=Presence.MISSING):
+                record(actor=None, verb="no longer found", target=row)
 
 
 def remember_unmanaged(

@@ -4,10 +4,16 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.http import HttpRequest
+from django.urls import reverse
+
+from mixadmin.common.pages import Tab, tabs
 from mixadmin.common.states import Presence
 from mixadmin.common.status import Fix, Status, at
 from mixadmin.common.templatetags.ui import relative
 from mixadmin.jobs.models import Job
+
+from .models import Project
 
 
 def undecided(job: Job) -> Status:
@@ -73,3 +79,16 @@ def why_not_created(row: Any, jobs: Iterable[Job]) -> Job | None:
     if row.presence != Presence.NOT_CREATED:
         return None
     return next((job for job in jobs if "create" in job.task), None)
+
+
+# --- The pages of a project -----------------------------------------------------------
+
+
+def project_tabs(request: HttpRequest, project: Project) -> list[Tab]:
+    """The pages of a project."""
+    return tabs(
+        request,
+        ("Overview", reverse("projects:detail", args=[project.pk])),
+        ("Timeline", reverse("projects:timeline", args=[project.pk])),
+        ("Members", reverse("projects:members", args=[project.pk])),
+    )

@@ -35,6 +35,7 @@ from .forms import (
     TypedNameForm,
 )
 from .models import Project, ProjectQuerySet
+from .standing import project_tabs
 
 SORTS = {
     "name": ("name", "pk"),
@@ -169,6 +170,7 @@ def project_members(request: Request, pk: int) -> HttpResponse:
         "members": project.memberships.select_related("user").order_by(
             "user__username"
         ),
+        "tabs": project_tabs(request, project),
     }
     return render(request, "projects/members.html", context, status=form.status)
 

@@ -1,14 +1,17 @@
 """The pages of one project: sentence, counts, health, what waits, timeline."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from mixadmin.audit.actions import record
-from mixadmin.common.states import RunState
+from mixadmin.audit.models import Entry
+from mixadmin.common.states import Presence, RunState
 from mixadmin.jobs.models import Job
+from mixadmin.projects.managed import note_presence
 from mixadmin.projects.models import Project
 from mixadmin.projects.sentences import project_status
 from mixadmin.service_accounts.models import ServiceAccount
@@ -128,3 +131,18 @@ def test_names_are_escaped_and_a_viewer_changes_nothing(project, viewer, name):
     assert "<script>" not in shown
     for word in ("> Verify", "> Edit", "> Forget", 'action="/projects/'):
         assert word not in shown
+
+
+def test_what_disappears_at_mixpanel_and_comes_back_is_written_down(page, project):
+    row = make.make_import(project=project)
+    now = timezone.now()
+    for minutes in (0, 60):
+        row.refresh_from_db()
+        note_presence([row], set(), now + timedelta(minutes=minutes))
+    row.refresh_from_db()
+    assert row.presence == Presence.MISSING
+    note_presence([row], {row.mixpanel_id}, now + timedelta(minutes=90))
+    entries = Entry.objects.filter(target_id=str(row.pk)).order_by("pk")
+    assert [entry.verb for entry in entries] == ["no longer found", "found again"]
+    assert [entry.actor_name for entry in entries] == ["mixadmin", "mixadmin"]
+    assert all(entry.cause for entry in entries)

@@ -273,7 +273,7 @@ def test_the_list_asks_the_database_no_more_often_for_more_rows(
             name=f"Import {number}",
             mixpanel_id=2000 + number,
         )
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(12):
         assert page.get(url("source_list", project)).status_code == 200
 
 
