@@ -2,6 +2,7 @@
 
 import boto3
 import pytest
+import requests
 
 from tests.browser import walk
 from tests.browser.conftest import session_of
@@ -37,12 +38,21 @@ def session(demo, chrome):
 
 
 def test_every_address_is_known():
-    names = set(walk.url_names())
+    names = {name for name, _ in walk.routes()}
     walked = {name.partition(" / ")[0] for name in walk.PAGES}
     listed = [walked, walk.POST_ONLY, set(walk.NO_PAGE)]
     assert sum(map(len, listed)) == len(set.union(*listed)), "listed twice"
     assert names - set.union(*listed) == set(), "name them in tests/browser/walk.py"
     assert set.union(*listed) - names == set(), "are gone"
+
+
+def test_what_only_changes_is_no_page(demo, session):
+    cookies = {cookie["name"]: cookie["value"] for cookie in session["cookies"]}
+    for name, route in walk.routes():
+        if name in walk.POST_ONLY:
+            url = demo.url + walk.filled(route)
+            answer = requests.get(url, cookies=cookies, timeout=30)
+            assert answer.status_code == 405, name
 
 
 @pytest.mark.parametrize("name", walk.PAGES)

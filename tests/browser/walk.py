@@ -3,10 +3,12 @@
 A new URL is named here, as a page or as none, or `test_every_address_is_known` fails.
 """
 
+import re
 import time
 
 from django.urls import URLResolver, get_resolver
 
+from mixadmin.common.causes import CAUSES
 from tests.browser.installation import until
 
 # The name of a URL, and after " / " which of its faces: the address, with the ids of
@@ -48,6 +50,10 @@ PAGES = {
     "warehouse:source_create / type": "/projects/{shop}/sources/new/?type=databricks",
     "warehouse:source_detail": "/projects/{shop}/sources/{source}/",
     "warehouse:source_edit": "/projects/{shop}/sources/{source}/edit/",
+    "warehouse:source_timeline": "/projects/{shop}/sources/{source}/timeline/",
+    "warehouse:source_configuration": (
+        "/projects/{shop}/sources/{source}/configuration/"
+    ),
     "warehouse:source_delete": "/projects/{shop}/sources/{source}/delete/",
     "warehouse:import_list": "/projects/{shop}/imports/",
     "warehouse:import_list / none yet": "/projects/{india}/imports/",
@@ -69,6 +75,14 @@ PAGES = {
     ),
     "warehouse:import_detail": "/projects/{shop}/imports/{orders}/",
     "warehouse:import_detail / failed": "/projects/{shop}/imports/{clicks}/",
+    "warehouse:import_runs": "/projects/{shop}/imports/{orders}/runs/",
+    "warehouse:import_timeline": "/projects/{shop}/imports/{orders}/timeline/",
+    "warehouse:import_configuration": (
+        "/projects/{shop}/imports/{orders}/configuration/"
+    ),
+    "warehouse:import_configuration / cluster": (
+        "/projects/{shop}/imports/{archive}/configuration/"
+    ),
     "warehouse:import_frequency": "/projects/{shop}/imports/{orders}/frequency/",
     "warehouse:import_databricks": "/projects/{shop}/imports/{archive}/databricks/",
     "warehouse:import_rename": "/projects/{shop}/imports/{orders}/rename/",
@@ -103,6 +117,8 @@ PAGES = {
     "files:directory_browse": "/projects/{shop}/files/directories/demo/",
     "lookups:list": "/projects/{shop}/lookup-tables/",
     "lookups:detail": "/projects/{shop}/lookup-tables/{table}/",
+    "lookups:timeline": "/projects/{shop}/lookup-tables/{table}/timeline/",
+    "lookups:configuration": "/projects/{shop}/lookup-tables/{table}/configuration/",
     "lookups:replace": "/projects/{shop}/lookup-tables/{table}/replace/",
     "lookups:version": "/projects/{shop}/lookup-tables/{table}/versions/1/",
     "lookups:version / bad rows": "/projects/{shop}/lookup-tables/{table}/versions/2/",
@@ -116,12 +132,17 @@ PAGES = {
     "ingestion:detail / refused": "/projects/{shop}/ingestions/{mistakes}/",
     "ingestion:detail / checked": "/projects/{shop}/ingestions/{looked_at}/",
     "ingestion:files": "/projects/{shop}/ingestions/{checkouts}/files/",
+    "ingestion:findings": "/projects/{shop}/ingestions/{mistakes}/findings/",
+    "ingestion:timeline": "/projects/{shop}/ingestions/{checkouts}/timeline/",
+    "ingestion:configuration": "/projects/{shop}/ingestions/{checkouts}/configuration/",
     "ingestion:copy": "/projects/{shop}/ingestions/{checkouts}/again/",
     "ingestion:rejected": "/projects/{shop}/ingestions/{mistakes}/rejected/",
     "jobs:list": "/jobs/",
     "jobs:list / of a project": "/jobs/?project={shop}",
     "jobs:detail": "/jobs/{job}/",
     "jobs:detail / failed": "/jobs/{failed_job}/",
+    "errors:list": "/errors/",
+    "errors:detail": "/errors/{cause}/",
 }
 
 # What only changes something: it is answered to POST alone, which the walk checks.
@@ -129,6 +150,8 @@ POST_ONLY = {
     "accounts:sign_out",
     "accounts:switch",
     "accounts:token_revoke",
+    "accounts:view_save",
+    "accounts:view_delete",
     "projects:verify",
     "projects:member_remove",
     "service_accounts:verify",
@@ -144,6 +167,7 @@ POST_ONLY = {
     "lookups:send",
     "lookups:roll_back",
     "ingestion:decide",
+    "ingestion:bulk",
     "ingestion:start",
     "ingestion:pause",
     "ingestion:resume",
@@ -151,6 +175,7 @@ POST_ONLY = {
     "ingestion:retry",
     "ingestion:pass-gate",
     "jobs:retry",
+    "jobs:bulk",
     "jobs:cancel",
     "jobs:decide",
     "jobs:dismiss",
@@ -167,14 +192,24 @@ NO_PAGE = {
 }
 
 
-def url_names(resolver=None, namespaces=()):
-    """The name of every URL outside of the REST API."""
+# What stands for a part of a route where any will do.
+PARTS = {"int": "1", "uuid": "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"}
+
+
+def routes(resolver=None, namespaces=(), before="/"):
+    """(name, route) of every URL outside of the REST API."""
     for entry in (resolver or get_resolver()).url_patterns:
+        route = before + str(entry.pattern)
         if not isinstance(entry, URLResolver):
-            yield ":".join((*namespaces, entry.name or str(entry.pattern)))
+            yield ":".join((*namespaces, entry.name or str(entry.pattern))), route
         elif entry.namespace != "api":
             inside = (entry.namespace,) if entry.namespace else ()
-            yield from url_names(entry, (*namespaces, *inside))
+            yield from routes(entry, (*namespaces, *inside), route)
+
+
+def filled(route):
+    """An address of a route."""
+    return re.sub(r"<(\w+):\w+>", lambda part: PARTS.get(part[1], "any"), route)
 
 
 def things(demo, s3):
@@ -205,6 +240,7 @@ def things(demo, s3):
         "looked_at": pk("ingestions", name="to-be-looked-at.ndjson"),
         "table": first("lookup-tables"),
         "job": demo.rows("jobs/")[0]["id"],
+        "cause": next(iter(CAUSES)),
     }
     found |= {
         "run": first(f"imports/{found['orders']}/runs"),
