@@ -69,6 +69,7 @@ def connector_list(request: Request, project_id: int) -> HttpResponseBase:
     rows: QuerySet[Any] = Connector.objects.filter(project=project)
     if kind := choice(request, "type", KINDS):
         rows = rows.filter(connector_type=kind)
+    rows = rows.defer("raw", "connector_properties", "category_properties")
     if words := search(request):
         rows = rows.filter(label__icontains=words)
     counts = count_by(rows, "state")
@@ -77,7 +78,8 @@ def connector_list(request: Request, project_id: int) -> HttpResponseBase:
     rows = rows.filter(state=state) if state else rows.exclude(state=Presence.DELETED)
     order = sorting(request, SORTS, "newest")
     if "export" in request.GET:
-        found = rows.select_related("last_run").order_by(*order.order)
+        found = rows.select_related("last_run").defer("last_run__raw")
+        found = found.order_by(*order.order)
         return csv_file("connectors", COLUMNS, found)
     number = deleted if state == Presence.DELETED else total(counts, state)
     shown = paged(request, rows, order=order.order, total=number)

@@ -1,7 +1,8 @@
 """What the pages of runs show, alike for imports and connectors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from statistics import median
 from typing import Any
 
@@ -24,6 +25,20 @@ DAY_WORDS = {
     "warn": "Some did not",
     "bad": "None succeeded",
     "idle": "Not known",
+}
+
+
+# A run as a line of a CSV; a gap is a line with its note.
+COLUMNS: dict[str, Callable[[Any], Any]] = {
+    "Started at (UTC)": attrgetter("started_at"),
+    "Ended at (UTC)": attrgetter("ended_at"),
+    "Known since (UTC)": attrgetter("at"),
+    "State": lambda run: "Gap" if run.is_gap else run.get_state_display(),
+    "Mixpanel's word": attrgetter("raw_state"),
+    "Duration in seconds": lambda run: run.duration and run.duration.total_seconds(),
+    "Events imported": attrgetter("num_events_imported"),
+    "Note": attrgetter("note"),
+    "Id": attrgetter("pk"),
 }
 
 

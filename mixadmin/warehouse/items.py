@@ -3,13 +3,23 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 
 from mixadmin.accounts.requests import Request
 from mixadmin.common import curl
-from mixadmin.common.pages import chips, choice, count_by, page, paged, part, tabs
+from mixadmin.common.pages import (
+    chips,
+    choice,
+    count_by,
+    csv_file,
+    page,
+    paged,
+    part,
+    tabs,
+    url_with,
+)
 from mixadmin.common.states import STATUSES, UNFINISHED_RUN, Presence, RunState
 from mixadmin.common.timeline import Source, timeline
 from mixadmin.mixpanel.regions import REGIONS
@@ -62,7 +72,7 @@ def import_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
 
 
 @page
-def import_runs(request: Request, project_id: int, pk: int) -> HttpResponse:
+def import_runs(request: Request, project_id: int, pk: int) -> HttpResponseBase:
     row = get_import(request.user, project_id, pk)
     context, stamp = _import_standing(request, row)
     if request.htmx:
@@ -72,12 +82,15 @@ def import_runs(request: Request, project_id: int, pk: int) -> HttpResponse:
     state = choice(request, "state", RunState.values)
     shown = known.filter(is_gap=False, state=state) if state else known
     shown = shown.select_related("job__actor").defer("raw")
+    if "export" in request.GET:
+        return csv_file("runs", runs.COLUMNS, shown.order_by("-at", "-pk"))
     found = paged(request, shown, order=("-at", "-pk"), size=RUNS_PER_PAGE)
     _of(row, found.rows)
     extra = {
         "paged": found,
         "state": state,
         "chips": chips(request, "state", RunState.choices, counts),
+        "export_url": url_with(request, export="csv"),
     }
     return render(request, "warehouse/import_runs.html", context | extra)
 

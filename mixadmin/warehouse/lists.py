@@ -52,6 +52,11 @@ IMPORT_SORTS = {
     "last": ("-last_at", "-pk"),
     "events": ("-last_events", "-pk"),
 }
+# What no list shows.
+LARGE = (
+    *("raw", "table_params", "fields", "databricks_params"),
+    *(f"source__{name}" for name in ("raw", "connection", "secrets", "pending")),
+)
 IMPORT_COLUMNS: dict[str, Callable[[Any], Any]] = {
     "Name": attrgetter("name"),
     "State": lambda row: STATUSES.get(row.status, row.status),
@@ -130,14 +135,14 @@ def import_list(request: Request, project_id: int) -> HttpResponseBase:
     order = sorting(request, IMPORT_SORTS, "newest")
     if "export" in request.GET:
         found = rows.select_related("source", "last_run").order_by(*order.order)
+        found = found.defer(*LARGE, "last_run__raw")
         return csv_file("imports", IMPORT_COLUMNS, found)
     counts = count_by(every, "status")
     deleted = counts.pop(Presence.DELETED, 0)
     state = request.GET.get("state", "")
     number = deleted if state == Presence.DELETED else total(counts, state)
-    shown = paged(
-        request, rows.select_related("source"), order=order.order, total=number
-    )
+    rows = rows.select_related("source").defer(*LARGE)
+    shown = paged(request, rows, order=order.order, total=number)
     where = reverse("warehouse:import_bulk", args=[project.pk])
     context = {
         "project": project,

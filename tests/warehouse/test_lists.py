@@ -81,14 +81,14 @@ def test_the_last_runs_are_bars_that_say_what_they_are(page, project):
     shown = page.get(where(project)).text
     assert 'aria-label="Last 14 runs: 12 succeeded, 1 failed, 1 running"' in shown
     assert "Failed, " in shown and "15,000 events</title>" in shown
-    assert " UTC, events unknown</title>" in shown
+    assert "UTC, events unknown</title>" in shown
     assert reverse("warehouse:import_runs", args=[project.pk, row.pk]) in shown
     assert "style=" not in shown
 
 
 def test_a_list_without_runs_draws_none(page, project):
     imports(project, 1)
-    assert '<svg class="bars"' not in page.get(where(project)).text
+    assert 'class="bars"' not in page.get(where(project)).text
 
 
 # --- Many at once

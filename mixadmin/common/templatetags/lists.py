@@ -9,9 +9,11 @@ from django.template import Context
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 
+from mixadmin.common import zones
 from mixadmin.common.pages import Sorting, query_of, url_with
+from mixadmin.common.states import RunState
 
-from .ui import TONE_OF, icon
+from .ui import TONE_OF, icon, to_second
 
 register = template.Library()
 
@@ -111,10 +113,10 @@ def saved_views(context: Context) -> Mapping[str, Any]:
 # --- The last runs as bars ------------------------------------------------------------
 
 BARS = 14
-# In units of the drawing.
+# In units of the drawing. How wide a bar is stands in app.css.
 HIGH = 22
-WIDE = 5
 STEP = 7
+CROSS = 6
 
 
 @register.simple_tag
@@ -124,7 +126,7 @@ def run_bars(runs: Sequence[Any], url: str = "") -> SafeString:
     to `url`.
 
     A state has its shape beside its colour: a failed run wears a cross, one with errors
-    a notch, one that goes on is hollow, and any other is dotted.
+    a notch, one that goes on or is not known is hollow, and any other is dotted.
     """
     shown = list(runs)[-BARS:]
     if not shown:
@@ -132,36 +134,42 @@ def run_bars(runs: Sequence[Any], url: str = "") -> SafeString:
     most = max((run.num_events_imported or 0 for run in shown), default=0) or 1
     left = (BARS - len(shown)) * STEP
     bars = [_bar(run, left + number * STEP, most) for number, run in enumerate(shown)]
-    states = Counter(run.get_state_display().lower() for run in shown)
-    told = ", ".join(f"{number} {words}" for words, number in states.most_common())
+    states = Counter(run.state for run in shown)
+    told = ", ".join(
+        f"{n} {LABELS[state].lower()}" for state, n in states.most_common()
+    )
     one = "Last run" if len(shown) == 1 else f"Last {len(shown)} runs"
     drawing = (
-        f'<svg class="bars" role="img" aria-label="{escape(f"{one}: {told}")}" '
-        f'viewBox="0 0 {BARS * STEP} {HIGH + 2}" width="{BARS * STEP}" '
-        f'height="{HIGH + 2}">{"".join(bars)}</svg>'
+        f'<svg class="bars" role="img" aria-label="{one}: {told}" '
+        f'width="{BARS * STEP}" height="{HIGH + 2}">'
+        f'<path class="base" d="M0 {HIGH + 1.5}h{BARS * STEP}"/>{"".join(bars)}</svg>'
     )
     if url:
         drawing = f'<a class="bars-link" href="{escape(url)}">{drawing}</a>'
     return SafeString(drawing)
 
 
+LABELS = {str(state): str(label) for state, label in RunState.choices}
+
+
 def _bar(run: Any, x: int, most: int) -> str:
-    tone = TONE_OF.get(run.state, "warn")
-    events = run.num_events_imported
+    """Nothing in here needs escaping: the words are ours."""
+    state, events = run.state, run.num_events_imported
+    tone = "is-hollow" if state == "unknown" else f"is-{TONE_OF.get(state, 'warn')}"
     # Never so low that it cannot be seen or pointed at.
     high = max(4, round(HIGH * (events or 0) / most))
-    top = HIGH + 1 - high
-    shape = f'<rect x="{x}" y="{top}" width="{WIDE}" height="{high}" rx="1"/>'
-    if tone == "bad":
-        y = max(top - 6, 1)
-        shape += f'<path d="M{x} {y}l{WIDE} 4m0 -4l-{WIDE} 4"/>'
-    elif run.state == "succeeded_with_errors":
-        y = top + high // 2
-        shape += f'<path class="notch" d="M{x - 1} {y}h{WIDE + 2}"/>'
+    sign = ""
+    if tone == "is-bad":
+        high = min(high, HIGH - CROSS)
+        sign = (
+            f'<path class="cross" d="M{x + 1} {HIGH + 2 - high - CROSS}l5 4m0-4l-5 4"/>'
+        )
+    elif state == "succeeded_with_errors":
+        sign = f'<path class="notch" d="M{x} {HIGH + 1 - high // 2}h7"/>'
     counted = "events unknown" if events is None else f"{events:,} events"
-    title = f"{run.get_state_display()}, {run.at:%Y-%m-%d %H:%M} UTC, {counted}"
+    at = zones.local(run.at)
+    told = f"{LABELS[state]}, {to_second(at)} {zones.label(at)}, {counted}"
     return (
-        f'<g class="is-{tone}"><rect class="field" x="{x - 1}" y="0" '
-        f'width="{STEP}" height="{HIGH + 2}"/>{shape}'
-        f"<title>{escape(title)}</title></g>"
+        f'<rect class="{tone}" x="{x + 1}" y="{HIGH + 1 - high}" height="{high}">'
+        f"<title>{told}</title></rect>{sign}"
     )
