@@ -23,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_PYTHON_DOWNLOADS := never
 
 .PHONY: help venv setup-dev demo demo-check run test test-browser test-postgres check \
-	format lock screenshots page-weight bench-ingest clean
+	format lock screenshots page-weight bench-ingest bench-web clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -88,6 +88,9 @@ lock: .venv/.dev ## Write requirements*.txt anew after a change of pyproject.tom
 
 bench-ingest: $(READY) ## Measure ingest_file beside other tools (five minutes; cc, npm).
 	$(BIN)/python -m bench.ingest $(ARGS)
+
+bench-web: .venv/.dev ## Measure each page over a million runs, beside Django's admin.
+	$(BIN)/python -m bench.web $(ARGS)
 
 clean: ## Remove .venv and caches. What was stored in var/ stays.
 	rm -rf .venv .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

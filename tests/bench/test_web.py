@@ -1,0 +1,72 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bench import seed, web
+from mixadmin.warehouse.models import ImportRun, WarehouseImport
+from tests import make
+
+
+def make_figures(name="imports", *, part=False, p50=10.0, beside=None):
+    return web.Figures(name, part, p50, p50 * 2, p50 / 2, 9, 2048, beside)
+
+
+@pytest.mark.django_db
+def test_what_is_seeded_holds_together():
+    seed.seed(seed.Size(120, 3_000, 300, 300, 20, 8))
+
+    assert WarehouseImport.objects.count() == 120
+    assert 2_500 < ImportRun.objects.count() <= 3_000
+    states = set(WarehouseImport.objects.values_list("status", flat=True))
+    assert {"succeeded", "failed", "running", "paused", "deleted"} <= states
+    assert make.rows_that_belie_their_runs() == []
+
+
+def test_the_rest_is_seeded_in_proportion():
+    assert seed.Size.of(20_000, 1_000_000, 50_000) == seed.Size(connectors=333)
+
+
+def test_the_table_tells_how_many_times_as_fast_as_the_admin():
+    told = web.table([make_figures(beside=45.0), make_figures("pulse", part=True)])
+
+    head, page, part = told.splitlines()
+    assert head.split("  ")[0] == "page"
+    assert page.split() == ["imports", "10.0", "20.0", "5.0", "9", "2", "45.0", "4.5"]
+    assert part.startswith("pulse (part)")
+
+
+def test_parts_that_miss_the_goal_are_named():
+    fast, slow = (make_figures(f"p{n}", part=True, p50=n) for n in (29.0, 31.0))
+    page = make_figures("a page may take longer", p50=100.0)
+
+    assert web.verdict([fast, page]).startswith("All 1 parts")
+    assert web.verdict([fast, slow, page]).endswith("more than 30 ms: p31.0")
+
+
+def test_each_page_is_looked_at_beside_the_admin(tmp_path):
+    """The whole of it, over few rows."""
+    told = tmp_path / "figures.json"
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MIXADMIN_")}
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "bench.web", "--folder", str(tmp_path / "rows")),
+            *("--imports", "150", "--runs", "600", "--jobs", "120", "--looks", "1"),
+            *("--only", "^(home|imports|import|pulse)($|, (live|state=))"),
+            *("--json", str(told)),
+        ],
+        env=env | {"DATABASE_URL": "", "DJANGO_SETTINGS_MODULE": ""},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = {figures["name"]: figures for figures in json.loads(told.read_text())}
+    assert {"home", "imports", "imports, live part", "import", "pulse"} <= set(found)
+    assert any(name.startswith("imports, state=") for name in found)
+    assert found["imports"]["beside"] > 0
+    assert found["home"]["queries"] > 5
+    assert not (tmp_path / "rows").exists()
