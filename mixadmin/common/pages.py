@@ -343,7 +343,8 @@ def sorting(
 
 def count_by(queryset: "QuerySet[Any]", column: str) -> dict[str, int]:
     """{value of the column: number of rows}, in one query."""
-    counted = queryset.order_by().values_list(column).annotate(n=Count("pk"))
+    # Not of "pk": where that is no number, SQLite would have to read each row.
+    counted = queryset.order_by().values_list(column).annotate(n=Count("*"))
     return {str(value): n for value, n in counted}
 
 

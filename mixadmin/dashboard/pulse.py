@@ -127,6 +127,6 @@ def _by_state(place: str, rows: "QuerySet[Any]", column: str) -> "QuerySet[Any]"
         rows.filter(**{f"{column}__in": states})
         .order_by()
         .values_list(Value(place, CharField()), F("project_id"), F(column))
-        .annotate(number=Count("pk"))
+        .annotate(number=Count("*"))
     )
     return counted

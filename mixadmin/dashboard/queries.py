@@ -85,7 +85,7 @@ def survey(user: User) -> Survey:
     mine = projects.order_by().values("pk")
 
     def count(rows: "QuerySet[Any]", *columns: str) -> dict[Any, int]:
-        found = rows.order_by().values_list(*columns).annotate(n=Count("pk"))
+        found = rows.order_by().values_list(*columns).annotate(n=Count("*"))
         return {row[:-1]: row[-1] for row in found}
 
     jobs = visible_jobs(user).filter(

@@ -153,6 +153,17 @@ class Job(models.Model):
             models.Index(fields=["target_type", "target_id"], name="jobs_by_target"),
             models.Index(fields=["project", "-created_at", "-id"], name="jobs_newest"),
             models.Index(fields=["state", "-created_at", "-id"], name="jobs_by_state"),
+            # The orders of the list, and the counts in its header with who may see what.
+            models.Index(fields=["-created_at", "-id"], name="jobs_by_time"),
+            models.Index(fields=["title", "id"], name="jobs_by_title"),
+            models.Index(
+                fields=["-attempt_count", "-created_at", "-id"], name="jobs_by_attempts"
+            ),
+            models.Index(
+                fields=["state", "project", "service_account", "actor"],
+                name="jobs_counts",
+            ),
+            models.Index(fields=["project", "state"], name="jobs_counts_of_project"),
         ]
         constraints = [
             models.UniqueConstraint(

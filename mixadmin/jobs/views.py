@@ -119,7 +119,7 @@ def _asked(request: Request) -> tuple[Project | None, QuerySet[Job], QuerySet[Jo
         if not (number.isdecimal() and number.isascii() and len(number) < 19):
             raise BadRequest("There is no such project.")
         project = get_project(request.user, int(number))
-        jobs = jobs.filter(project=project)
+        jobs = Job.objects.filter(project=project)
     if words := search(request):
         jobs = jobs.filter(title__icontains=words)
     show = choice(request, "show", [value for value, _ in SHOW])

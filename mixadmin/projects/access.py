@@ -5,7 +5,8 @@ A project that a person may not see does not exist for them: 404, never 403.
 
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q, QuerySet, Value
+from django.db.models.functions import Coalesce
 from django.http import Http404
 
 from mixadmin.accounts.models import User
@@ -79,8 +80,12 @@ def visible_jobs(user: User) -> QuerySet[Job]:
     if user.is_superuser:
         return jobs
     projects = Project.objects.visible_to(user).values("pk")
-    own = Q(project=None) & (Q(service_account__owner=user) | Q(actor=user))
-    return jobs.filter(Q(project__in=projects) | own)
+    accounts = user.service_accounts.values("pk")
+    own = Q(project=None) & (Q(service_account__in=accounts) | Q(actor=user))
+    # An expression, because with the column itself SQLite would collect and sort the
+    # jobs of all projects instead of walking the index of the order that is asked for.
+    jobs = jobs.alias(place=Coalesce("project", Value(0)))
+    return jobs.filter(Q(place__in=projects) | own)
 
 
 def get_job(user: User, pk: UUID | str, role: str = VIEWER) -> Job:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -94,11 +94,12 @@ def source_list(request: Request, project_id: int) -> HttpResponseBase:
     number = total(counts, state)
     if state:
         rows = rows.filter(presence=state)
-    rows = rows.annotate(
-        import_count=Count("imports", filter=Q(imports__presence__in=PRESENT))
-    )
     order = sorting(request, SOURCE_SORTS, "name")
     found = paged(request, rows, order=order.order, total=number)
+    imports = WarehouseImport.objects.filter(source__in=found.rows)
+    counted = count_by(imports.filter(presence__in=PRESENT), "source")
+    for row in found.rows:
+        row.import_count = counted.get(str(row.pk), 0)
     context = {
         "project": project,
         "paged": found,

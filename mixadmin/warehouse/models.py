@@ -151,12 +151,20 @@ class WarehouseImport(Runnable):
             models.Index(
                 fields=["project", "presence", "-id"], name="warehouse_newest"
             ),
-            # With the name, so that a search counts without reading the rows.
+            # With all that the list filters by, so that it counts without reading rows.
             models.Index(
-                fields=["project", "status", "-id", "name"], name="warehouse_status"
+                fields=[
+                    *("project", "status", "-id"),
+                    *("name", "kind", "sync_mode", "source"),
+                ],
+                name="warehouse_status",
             ),
+            models.Index(fields=["source", "presence"], name="warehouse_by_source"),
             models.Index(fields=["project", "name", "id"], name="warehouse_name"),
             models.Index(fields=["project", "last_at", "id"], name="warehouse_last_at"),
+            models.Index(
+                fields=["project", "last_events", "id"], name="warehouse_last_events"
+            ),
             # For Mirror countdowns, and for what may drift.
             models.Index(
                 fields=["project", "sync_mode", "last_success_at"],

@@ -1,8 +1,3 @@
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
 from bench import seed, web
@@ -46,27 +41,28 @@ def test_parts_that_miss_the_goal_are_named():
     assert web.verdict([fast, slow, page]).endswith("more than 30 ms: p31.0")
 
 
-def test_each_page_is_looked_at_beside_the_admin(tmp_path):
-    """The whole of it, over few rows."""
-    told = tmp_path / "figures.json"
-    env = {k: v for k, v in os.environ.items() if not k.startswith("MIXADMIN_")}
-    done = subprocess.run(
+@pytest.mark.django_db
+def test_pages_are_looked_at_beside_the_admin(settings):
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.admin"]
+    settings.ROOT_URLCONF = "bench.web_urls"
+    seed.seed(seed.Size(120, 400, 60, 60, 5, 4))
+    reader = web.signed_in("reader")
+    imports, beside = "/projects/1/imports/", "/django-admin/warehouse/warehouseimport/"
+
+    offered = web.offered(reader, imports)
+    page, part = web.measure(
         [
-            *(sys.executable, "-m", "bench.web", "--folder", str(tmp_path / "rows")),
-            *("--imports", "150", "--runs", "600", "--jobs", "120", "--looks", "1"),
-            *("--only", "^(home|imports|import|pulse)($|, (live|state=))"),
-            *("--json", str(told)),
+            web.Page("imports", imports, beside=beside),
+            web.Page("imports, failed", f"{imports}?state=failed", part=True),
+            web.Page("jobs", "/jobs/"),
         ],
-        env=env | {"DATABASE_URL": "", "DJANGO_SETTINGS_MODULE": ""},
-        capture_output=True,
-        text=True,
-        timeout=110,
+        looks=1,
+        only="^imports",
     )
 
-    assert done.returncode == 0, done.stderr
-    found = {figures["name"]: figures for figures in json.loads(told.read_text())}
-    assert {"home", "imports", "imports, live part", "import", "pulse"} <= set(found)
-    assert any(name.startswith("imports, state=") for name in found)
-    assert found["imports"]["beside"] > 0
-    assert found["home"]["queries"] > 5
-    assert not (tmp_path / "rows").exists()
+    assert {"state=failed", "state=paused"} <= set(offered)
+    assert not any(query.startswith("after=") for query in offered)
+    assert page.beside > 0 < page.p50
+    assert (page.ratio > 0, part.ratio) == (True, None)
+    assert page.size > part.size
+    assert page.queries >= part.queries > 3
