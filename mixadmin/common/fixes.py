@@ -11,6 +11,7 @@ from typing import Any
 from django.urls import reverse
 
 from .causes import Cause
+from .status import Fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +95,6 @@ PLACES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
-    """The one thing to press. post: it is a button of a form, not a link. picture: the
-    name of its icon, if it has one.
-
-    Its label names what it is done to, where that is known: "Retry 3 of 14 files".
-    """
-
-    label: str
-    url: str
-    post: bool = False
-    picture: str = ""
-
-
 def fix_for(
     cause: Cause, about: Mapping[str, Any], *, here: str = "", may_edit: bool = True
 ) -> Fix | None:
@@ -132,7 +119,7 @@ def fix_for(
                 if known.get(arg) is not None
             }
             url += "".join(f"?{key}={value}" for key, value in query.items())
-            return Fix(place.label, url, place.post)
+            return Fix(place.label, url, post=place.post)
     return None
 
 

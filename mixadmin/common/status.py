@@ -8,7 +8,10 @@ from . import zones
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What to press. post: the click itself does it; otherwise it leads to a page."""
+    """What to press. post: the click itself does it; otherwise it leads to a page.
+
+    The label names what it is done to, where that is known: "Retry 3 of 14 files".
+    """
 
     label: str
     url: str
@@ -20,7 +23,8 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """tone: good, bad, warn, busy or idle. words: what follows the label."""
+    """tone: good, bad, warn, busy or idle. words: what follows the label; as HTML where
+    it holds a time or a link, then made by `format_html`."""
 
     tone: str
     label: str
@@ -41,9 +45,9 @@ def at(moment: datetime | None) -> str:
     return f"{local:%Y-%m-%d %H:%M} {zones.label(local)}"
 
 
-def many(number: int, word: str) -> str:
-    """1 event, 30,112 events."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def many(number: int, word: str, words: str = "") -> str:
+    """1 event, 30,112 events; words: where the plural has more than an s."""
+    return f"{number:,} {word if number == 1 else words or word + 's'}"
 
 
 def brought(events: int | None) -> str:

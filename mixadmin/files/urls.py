@@ -10,6 +10,7 @@ urlpatterns = [
     path("buckets/", views.bucket_list, name="bucket_list"),
     path("buckets/new/", views.bucket_create, name="bucket_create"),
     path("buckets/<int:pk>/", views.bucket_detail, name="bucket_detail"),
+    path("buckets/<int:pk>/timeline/", views.bucket_timeline, name="bucket_timeline"),
     path("buckets/<int:pk>/edit/", views.bucket_edit, name="bucket_edit"),
     path(
         "buckets/<int:pk>/credentials/",

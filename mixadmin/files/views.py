@@ -7,11 +7,11 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
-from mixadmin.audit.models import Entry
 from mixadmin.common.causes import Cause
 from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import (
@@ -25,11 +25,14 @@ from mixadmin.common.pages import (
     search,
     show_list,
     sorting,
+    tabs,
     total,
     url_with,
 )
 from mixadmin.common.remedies import explain
 from mixadmin.common.states import verification_words
+from mixadmin.common.timeline import timeline
+from mixadmin.projects import timelines
 from mixadmin.projects.access import EDITOR, VIEWER, get_project, role_in
 from mixadmin.projects.models import Project
 
@@ -43,6 +46,7 @@ from .forms import (
     FilesForm,
 )
 from .models import SourceBucket, Upload
+from .sentences import bucket_status
 
 # --- Uploads --------------------------------------------------------------------------
 
@@ -189,14 +193,44 @@ def bucket_create(request: Request, project_id: int) -> HttpResponse:
 @page
 def bucket_detail(request: Request, project_id: int, pk: int) -> HttpResponse:
     bucket = _bucket(request.user, project_id, pk, VIEWER)
-    target = {"target_type": bucket._meta.label_lower, "target_id": str(pk)}
-    context = {
+    context = _bucket_shell(request, bucket)
+    # The app of ingestions is above this one; it is known by what points here.
+    uses: Any = bucket._meta.get_field("files").related_model
+    found = uses.objects.filter(bucket=bucket).values_list("ingestion", flat=True)
+    ingestions: Any = uses._meta.get_field("ingestion").related_model
+    rows = ingestions.objects.filter(pk__in=found).defer("report")
+    context["ingestions"] = rows.order_by("-pk")[:10]
+    return render(request, "files/bucket_detail.html", context)
+
+
+@page
+def bucket_timeline(request: Request, project_id: int, pk: int) -> HttpResponse:
+    """Who changed what about it."""
+    bucket = _bucket(request.user, project_id, pk, VIEWER)
+    context = _bucket_shell(request, bucket)
+    found = timeline(request, [timelines.changes(bucket)])
+    context |= {"timeline": found, "here": True}
+    return render(request, "files/bucket_timeline.html", context)
+
+
+def _bucket_shell(request: Request, bucket: SourceBucket) -> dict[str, Any]:
+    """What every tab of a bucket shows above itself."""
+    can_edit = _can_edit(request.user, bucket.project)
+    args = [bucket.project_id, bucket.pk]
+    browse_url = reverse("files:bucket_browse", args=args)
+    return {
         "project": bucket.project,
         "bucket": bucket,
-        "can_edit": _can_edit(request.user, bucket.project),
-        "entries": Entry.objects.filter(**target)[:30],
+        "status": bucket_status(bucket),
+        "others": "files/_bucket_actions.html",
+        "can_edit": can_edit,
+        "tabs": tabs(
+            request,
+            ("Overview", reverse("files:bucket_detail", args=args)),
+            *([("Browse", browse_url)] if can_edit else []),
+            ("Timeline", reverse("files:bucket_timeline", args=args)),
+        ),
     }
-    return render(request, "files/bucket_detail.html", context)
 
 
 @page
@@ -287,19 +321,27 @@ def _can_edit(user: User, project: Project) -> bool:
 @page
 def bucket_browse(request: Request, project_id: int, pk: int) -> HttpResponse:
     bucket = _bucket(request.user, project_id, pk)
-    context = {"project": bucket.project, "browse": browse(request, bucket=bucket)}
-    return _show_browse(request, context)
+    context = _bucket_shell(request, bucket)
+    context["browse"] = browse(request, bucket=bucket)
+    return _show_browse(request, context, "files/bucket_browse.html")
 
 
 @page
 def directory_browse(request: Request, project_id: int, name: str) -> HttpResponse:
     project = get_project(request.user, project_id, EDITOR)
-    context = {"project": project, "browse": browse(request, directory=name)}
+    context = {
+        "project": project,
+        "browse": browse(request, directory=name),
+        "directory": name,
+    }
     return _show_browse(request, context)
 
 
-def _show_browse(request: Request, context: dict[str, Any]) -> HttpResponse:
-    template = "files/_entries.html" if request.htmx else "files/browse.html"
+def _show_browse(
+    request: Request, context: dict[str, Any], whole: str = "files/browse.html"
+) -> HttpResponse:
+    context |= {"looking": True, "path": request.GET.get("path", "")}
+    template = "files/_entries.html" if request.htmx else whole
     return render(request, template, context, status=context["browse"].status)
 
 

@@ -63,6 +63,8 @@ def throughput(ingestion: Ingestion, now: datetime) -> charts.Chart | None:
         rate = read / max(1.0, until - first)
         points.append(charts.Point(_moment((first + until) / 2), round(rate, 1)))
         last = at + seconds
+    if last < end:
+        points += [charts.Point(_moment(edge), 0) for edge in (last, end)]
     return charts.line(
         points,
         id="throughput",

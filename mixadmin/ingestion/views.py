@@ -50,7 +50,7 @@ from .bulk import INGESTIONS
 from .downloads import FORMS, chosen_groups, rejected_file
 from .forms import IngestionForm, LiveForm, ResendForm, SettingsForm
 from .models import Ingestion, IngestionFile, RejectedGroup, UnsettledBatch
-from .standing import Facts, standing
+from .sentences import Facts, ingestion_status
 
 State = Ingestion.State
 FINDINGS_SHOWN = 5
@@ -293,8 +293,8 @@ def _shell(request: Request, ingestion: Any, body: str = "") -> dict[str, Any]:
         "ingestion": ingestion,
         "facts": facts,
         "progress": facts.progress,
-        "standing": standing(ingestion, facts),
-        "more": "ingestion/_actions.html" if can_edit else "",
+        "status": ingestion_status(ingestion, facts),
+        "others": "ingestion/_actions.html",
         "body": body,
         "is_live": ingestion.state in Ingestion.GOING_ON,
         "can_edit": can_edit,
@@ -368,6 +368,7 @@ def file_list(request: Request, project_id: int, pk: int) -> HttpResponse:
             if column[0] in ALWAYS_SHOWN or context["facts"].books[column[0]]
         ],
         "chips": chips(request, "state", IngestionFile.State.choices, counts),
+        "average": _average(ingestion, context["facts"]),
     }
     if request.htmx:
         return part(request, "ingestion/_live.html", context, ingestion.state)
@@ -389,6 +390,8 @@ def _file_line(ingestion: Ingestion, file: Any) -> dict[str, Any]:
         rate = file.books["read"] / max(took.total_seconds(), 1.0)
     return {
         "file": file,
+        # One that has not begun only waits for its turn.
+        "badge": "new" if file.state == IngestionFile.State.WAITING else file.state,
         "share": min(1.0, done / file.size) if file.size else None,
         "done": done,
         "rate": rate,

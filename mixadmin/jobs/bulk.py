@@ -52,7 +52,7 @@ JOBS = Kind(
             will=("will be cancelled", "will be cancelled"),
             did=("is cancelled", "are cancelled"),
             act=_as_editor(actions.cancel_job),
-            already=lambda job: job.state == Job.State.CANCELLED,
+            already=lambda job: job.state == Job.State.CANCELLED or job.cancel_asked,
             already_words=("is cancelled already", "are cancelled already"),
             consequence=_sent_before,
             picture="circle-x",

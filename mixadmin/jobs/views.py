@@ -18,7 +18,6 @@ from mixadmin.audit.models import Entry
 from mixadmin.common import bulk
 from mixadmin.common.clock import db_now
 from mixadmin.common.errors import Wait
-from mixadmin.common.fixes import Fix
 from mixadmin.common.pages import (
     Chip,
     chips,
@@ -37,6 +36,7 @@ from mixadmin.common.pages import (
     total,
     url_with,
 )
+from mixadmin.common.status import Fix
 from mixadmin.projects.access import (
     EDITOR,
     get_job,
@@ -50,7 +50,7 @@ from . import actions
 from .bulk import JOBS
 from .forms import DecisionForm
 from .models import Job
-from .standing import standing
+from .sentences import job_status
 
 # What the list may be limited to besides single states.
 SHOW = (("attention", "Needs attention"), ("unfinished", "Not finished"))
@@ -175,12 +175,12 @@ def job_detail(request: Request, pk: UUID) -> HttpResponse:
     where = getattr(target, "get_absolute_url", None)
     fix = None
     if where is not None:
-        fix = Fix(f"Open {str(target)[:60]}", where(), picture="arrow-right")
+        fix = Fix(f"Open {str(target)[:60]}", where(), needs_editor=False)
     context: dict[str, Any] = {
         "job": job,
         "project": job.project,
         "may_edit": may_edit,
-        "standing": standing(job, fix),
+        "status": job_status(job, fix),
         "target_fix": fix,
         "attempts": job.attempts.all(),
         "target": target,
@@ -199,7 +199,8 @@ def _heard_ago(job: Job) -> timedelta | None:
     """How long its worker has been silent; None where no worker has it."""
     if job.state not in Job.HELD or job.heard_at is None:
         return None
-    return max(db_now() - job.heard_at, timedelta(0))
+    seconds = (db_now() - job.heard_at).total_seconds()
+    return timedelta(seconds=max(0, int(seconds)))
 
 
 def target_of(job: Job) -> Model | None:

@@ -27,7 +27,7 @@ from mixadmin.common.pages import (
     tabs,
     total,
 )
-from mixadmin.common.standing import many
+from mixadmin.common.status import many
 from mixadmin.common.timeline import timeline
 from mixadmin.jobs.models import Job, Poll
 from mixadmin.projects import timelines
@@ -38,7 +38,7 @@ from . import actions, storage
 from .forms import ReplaceForm, RollBackForm
 from .kinds import INDEX_OF_HEADER, REPLACEMENTS, WARNINGS
 from .models import LookupTable, LookupVersion
-from .standing import STATES, standing, version_standing
+from .sentences import STATES, table_status, version_status
 from .transfers import bad_rows_of, download, require_all, rows_of, takes_files
 
 SORTS = {
@@ -119,10 +119,10 @@ def _shell(request: Request, table: Any, body: str = "") -> dict[str, Any]:
         "project": table.project,
         "table": table,
         "current": current,
-        "standing": standing(
+        "status": table_status(
             table, newest=newest, current=current, uncertain=uncertain
         ),
-        "more": "lookups/_actions.html" if can_edit else "",
+        "others": "lookups/_actions.html",
         "body": body,
         # One at most is being sent, and is the newest but for one that waits.
         "is_live": table.versions.filter(state__in=LookupVersion.GOING_ON).exists(),
@@ -237,7 +237,7 @@ def version_detail(
         "project": table.project,
         "table": table,
         "version": version,
-        "standing": version_standing(version, replaced=_consequence(current, version)),
+        "status": version_status(version, replaced=_consequence(current, version)),
         "current": current,
         "project_rows": project_rows,
         "is_old_difference": against is not None

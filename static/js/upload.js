@@ -135,6 +135,8 @@
         item.problem = "";
         pause = 1000;
       } catch (error) {
+        // Paused: what is shown stays what it was.
+        if (error.name === "AbortError") throw error;
         // Where it stands is asked for again, whatever went wrong.
         item.offset = null;
         if (error instanceof Gone) {
@@ -174,18 +176,25 @@
     return `${Math.floor(seconds / 3600)} h ${Math.ceil((seconds % 3600) / 60)} min`;
   }
 
+  function percentOf(done, size) {
+    return `${size ? Math.floor((100 * done) / size) : 100} %`;
+  }
+
   function sentence(item) {
     const size = sizeOf(item.file.size);
     if (item.state === "done") return `${size}, complete`;
     if (item.state === "failed") return `Not uploaded: ${item.problem}`;
-    if (item.state === "paused") return `Paused at ${sizeOf(item.offset || 0)} of ${size}`;
+    const percent = percentOf(item.offset || 0, item.file.size);
+    if (item.state === "paused") {
+      return `Paused at ${percent}, ${sizeOf(item.offset || 0)} of ${size}`;
+    }
     if (item.state === "waiting") return `${size}, waiting for its turn`;
-    if (item.problem) return `Trying again: ${item.problem}`;
+    if (item.problem) return `Held up at ${percent}, tried again by itself: ${item.problem}`;
     if (item.offset === null) return "Asking how much is there";
     const left = item.rate
       ? `, ${sizeOf(item.rate)}/s, ${timeOf((item.file.size - item.offset) / item.rate)} left`
       : "";
-    return `${sizeOf(item.offset)} of ${size}${left}`;
+    return `${percent}, ${sizeOf(item.offset)} of ${size}${left}`;
   }
 
   function element(name, text) {
@@ -196,6 +205,7 @@
 
   function makeLine(item) {
     const line = element("li");
+    line.className = "upload-line";
     const name = element("strong", item.file.name);
     item.bar = element("progress");
     item.bar.max = Math.max(item.file.size, 1);
@@ -205,7 +215,6 @@
     item.cancel = element("button", "Remove");
     for (const button of [item.pause, item.cancel]) {
       button.type = "button";
-      button.className = "plain";
       button.setAttribute("aria-label", `${button.textContent} ${item.file.name}`);
     }
     item.pause.addEventListener("click", () => togglePause(item));
@@ -218,10 +227,23 @@
   function show(item) {
     item.bar.value = item.state === "done" ? item.bar.max : item.offset || 0;
     item.words.textContent = sentence(item);
-    const resumes = item.state === "paused" || item.state === "failed";
-    item.pause.hidden = item.state === "done";
-    item.pause.textContent = resumes ? "Go on" : "Pause";
+    item.line.dataset.state = item.problem && item.state === "sending" ? "held" : item.state;
+    const words = { paused: "Resume", failed: "Try again" };
+    item.pause.hidden = item.state === "done" || Boolean(item.hopeless);
+    item.pause.textContent = words[item.state] || "Pause";
     item.pause.setAttribute("aria-label", `${item.pause.textContent} ${item.file.name}`);
+    showTotal(item.all);
+  }
+
+  // All files together, where there are several. Not read out: what ended is.
+  function showTotal(all) {
+    if (!all.total) return;
+    const sum = (what) => all.items.reduce((n, item) => n + what(item), 0);
+    const done = all.items.filter((item) => item.state === "done").length;
+    const sent = sum((item) => item.state === "done" ? item.file.size : item.offset || 0);
+    all.total.hidden = all.items.length < 2;
+    all.total.textContent = `${done} of ${all.items.length} files are uploaded, ` +
+      `${percentOf(sent, sum((item) => item.file.size))} of their bytes.`;
   }
 
   // --- One file after the other
@@ -232,8 +254,10 @@
     const lines = root.querySelector("[data-upload-lines]");
     const news = root.querySelector("[data-upload-news]");
     const csrf = () => form.elements.namedItem("csrfmiddlewaretoken").value;
-    const all = { root, form, news, lines, items: [], busy: false };
+    const total = root.querySelector("[data-upload-total]");
+    const all = { root, form, news, lines, total, items: [], busy: false };
 
+    all.input = input;
     // From here on the form posts ids, not the files a second time.
     input.removeAttribute("name");
     root.querySelector("[data-upload-hint]").hidden = false;
@@ -251,6 +275,7 @@
         const most = Number(root.dataset.most);
         if (file.size > most) {
           item.state = "failed";
+          item.hopeless = true;
           item.problem = `it is larger than ${sizeOf(most)}`;
         }
         show(item);
@@ -262,9 +287,14 @@
       add(input.files);
       input.value = "";
     });
-    root.addEventListener("dragover", (event) => event.preventDefault());
+    root.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      root.classList.add("is-over");
+    });
+    root.addEventListener("dragleave", () => root.classList.remove("is-over"));
     root.addEventListener("drop", (event) => {
       event.preventDefault();
+      root.classList.remove("is-over");
       add(event.dataTransfer.files);
     });
     form.addEventListener("submit", (event) => {
@@ -338,9 +368,14 @@
     const { all, url } = item;
     if (item.state === "sending") item.stop.abort();
     item.state = "removed";
+    const place = all.items.indexOf(item);
     all.items = all.items.filter((other) => other !== item);
     item.line.remove();
     all.lines.hidden = !all.items.length;
+    showTotal(all);
+    // Whoever removes by keyboard is not thrown back to the top of the page.
+    const beside = all.items[Math.min(place, all.items.length - 1)];
+    (beside ? beside.cancel : all.input).focus();
     all.news.textContent = `${item.file.name} was removed.`;
     forget(item.key);
     if (!url) return;

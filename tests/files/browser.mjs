@@ -34,8 +34,10 @@ class Element extends EventTarget {
   removeAttribute(name) { delete this[name]; }
   querySelector(selector) { return this.parts[selector]; }
   closest() { return form; }
+  focus() { focused = this; }
 }
 
+let focused = null;
 const storage = new Map();
 const form = new Element("form");
 form.elements = { namedItem: () => ({ value: csrf }) };
@@ -46,10 +48,12 @@ const input = new Element("input");
 input.name = "files";
 const lines = new Element("ul");
 const news = new Element("p");
+const total = new Element("p");
 root.parts = {
   "input[type=file]": input,
   "[data-upload-lines]": lines,
   "[data-upload-news]": news,
+  "[data-upload-total]": total,
   "[data-upload-hint]": new Element("span"),
 };
 
@@ -106,9 +110,19 @@ function state() {
     const parts = line.children.filter((child) => child instanceof Element);
     const words = parts.find((part) => part.tagName === "span");
     const ids = parts.filter((part) => part.name === "uploads").map((part) => part.value);
-    return { words: words.textContent, ids };
+    const labels = parts.filter((part) => part.tagName === "button" && !part.hidden)
+      .map((part) => part.attributes["aria-label"]);
+    return { words: words.textContent, ids, labels, state: line.dataset.state };
   });
-  return { shown, news: news.textContent, calls, stored: storage.size, name: input.name ?? null };
+  return {
+    shown,
+    news: news.textContent,
+    total: total.hidden ? "" : total.textContent,
+    focused: focused?.attributes["aria-label"] ?? focused?.tagName ?? "",
+    calls,
+    stored: storage.size,
+    name: input.name ?? null,
+  };
 }
 
 function pick(files) {

@@ -6,10 +6,12 @@ import logging
 import pytest
 from django.db import connection
 from django.utils import timezone
+from django.utils.html import escape
 
 from mixadmin.audit.models import Entry
 from mixadmin.common.crypto import Secret
 from mixadmin.files.models import SourceBucket
+from mixadmin.files.sentences import bucket_status
 from tests import make
 from tests.files.conftest import KEYS
 from tests.files.test_buckets import google_key
@@ -41,7 +43,14 @@ def test_a_bucket_is_added_changed_verified_browsed_and_deleted(
     html = page.get(f"{one}browse/").content.decode()
     assert "?path=in%2F" in html
     html = page.get(f"{one}browse/?path=in%2F").content.decode()
-    assert 'name="chosen" value="in/a.json"' in html
+    assert "a.json" in html and "5 bytes" in html.replace("\xa0", " ")
+    assert 'name="chosen"' not in html, "there is no form to tick for"
+    where = f"?place=bucket:{bucket.pk}&amp;path=in/"
+    assert f"{pages.replace('files', 'ingestions')}new/{where}" in html
+    html = page.get(one).content.decode()
+    assert "It can be listed and read." in html
+    assert "No file of it was sent yet." in html
+    assert "verified (works)" in page.get(f"{one}timeline/").content.decode()
 
     answer = page.post(
         f"{one}edit/", {"name": "Other", "bucket": "acme", "prefix": "in/"}, follow=True
@@ -146,8 +155,8 @@ def test_a_directory_is_browsed(page, pages, drop, api, project):
     html = page.get(f"{pages}directories/drop/").content.decode()
     assert "?path=in" in html
     html = page.get(f"{pages}directories/drop/?path=in").content.decode()
-    assert 'value="in/a &lt;b&gt;.json"' in html
-    assert 'value="in/link"' not in html
+    assert "a &lt;b&gt;.json" in html
+    assert "ingestions/new/?place=directory:drop&amp;path=in" in html
     assert "links are not followed" in html
     fragment = page.get(f"{pages}directories/drop/", headers={"HX-Request": "true"})
     assert fragment.content.strip().startswith(b"<section")
@@ -183,7 +192,11 @@ def test_a_viewer_sees_no_directory_and_no_bucket_content(
     assert "upload.js" not in html
     assert client.get(f"{pages}directories/drop/").status_code == 403
     assert client.get(f"{pages}buckets/{bucket.pk}/browse/").status_code == 403
-    assert client.get(f"{pages}buckets/{bucket.pk}/").status_code == 200
+    answer = client.get(f"{pages}buckets/{bucket.pk}/")
+    assert answer.status_code == 200
+    assert 'id="fix"' not in answer.content.decode()
+    assert "/browse/" not in answer.content.decode()
+    assert client.get(f"{pages}buckets/{bucket.pk}/timeline/").status_code == 200
 
 
 def test_a_long_directory_is_paged_over_odd_names(page, pages, drop, monkeypatch):
@@ -285,3 +298,32 @@ def test_the_list_of_uploads_tells_what_uses_them(page, pages, project, owner):
     assert "No upload fits" in page.get(f"{pages}?q=xyz").content.decode()
     assert 'data-uploads="/api/v1/projects/' in html
     assert "onclick" not in html
+
+
+@pytest.mark.parametrize(
+    ("verification", "words", "fix"),
+    [
+        ("", "Nobody has tried yet", "Verify"),
+        ("works", "Works", ""),
+        ("refused", "No <b>", "Set new credentials"),
+        ("cannot_reach", "No <b>", "Verify again"),
+    ],
+)
+def test_a_bucket_says_how_it_stands_and_what_mends_it(
+    verification, words, fix, project
+):
+    bucket = make.make_bucket(
+        project=project,
+        verification=verification,
+        verification_detail="" if verification in ("", "works") else "No <b>",
+        verified_at=timezone.now() if verification else None,
+    )
+    found = bucket_status(bucket)
+    assert escape(words) in found.words
+    assert (found.fix.label if found.fix else "") == fix
+
+
+def test_a_bucket_names_what_was_sent_from_it(page, pages, bucket, project):
+    make.make_ingestion(project=project, bucket=bucket, name="May <i>")
+    html = page.get(f"{pages}buckets/{bucket.pk}/").content.decode()
+    assert "May &lt;i&gt;" in html

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -104,6 +105,8 @@ def test_files_are_sent_one_after_the_other_and_their_ids_join_the_form(open_bro
         assert upload.sha256 == wanted
     assert "20.0 MB, complete" in seen["shown"][0]["words"]
     assert seen["news"] == "empty is uploaded."
+    assert seen["total"] == "3 of 3 files are uploaded, 100 % of their bytes."
+    assert seen["shown"][0]["labels"] == ["Remove big.ndjson"]
 
 
 def test_a_cut_connection_is_tried_again_from_where_the_server_is(open_browser):
@@ -145,10 +148,12 @@ def test_a_paused_file_goes_on(open_browser):
     browser = open_browser()
     picked = [{"name": "a", "size": 40_000_000, "fill": 5}]
     browser.do(pick=picked)
+    browser.until(lambda seen: re.match(r"[1-9]\d* %", seen["shown"][0]["words"]))
     browser.do(press=[0, "Pause"])
     seen = browser.do(wait=100)
-    assert seen["shown"][0]["words"].startswith("Paused at")
-    browser.do(press=[0, "Go on"])
+    assert re.match("Paused at [1-9]", seen["shown"][0]["words"])
+    assert seen["shown"][0]["labels"] == ["Resume a", "Remove a"]
+    browser.do(press=[0, "Resume"])
     browser.until(all_done)
     upload = Upload.objects.get(completed_at__isnull=False)
     assert upload.sha256 == hashlib.sha256(content(40_000_000, 5)).hexdigest()
@@ -161,7 +166,9 @@ def test_a_removed_file_is_removed_at_the_server(open_browser):
     browser.do(press=[0, "Remove"])
     seen = browser.until(lambda seen: seen["calls"][-1] == "DELETE")
     assert seen["shown"] == []
-    browser.do(wait=200)
+    end = time.monotonic() + 30
+    while Upload.objects.exists() and time.monotonic() < end:
+        browser.do(wait=20)
     assert not Upload.objects.exists()
 
 
@@ -177,4 +184,15 @@ def test_what_the_server_refuses_is_told_and_the_next_one_is_sent(open_browser):
     seen = browser.until(lambda seen: seen["shown"][2]["ids"])
     assert "direction of text" in seen["shown"][0]["words"]
     assert "it is larger than 100 bytes" in seen["shown"][1]["words"]
+    assert [line["state"] for line in seen["shown"]] == ["failed", "failed", "done"]
+    # Trying again cannot make a file smaller.
+    assert seen["shown"][1]["labels"] == ["Remove too large"]
+    assert "Try again turned\u202egpj" in seen["shown"][0]["labels"]
+    assert seen["news"] == "good is uploaded."
+    browser.do(press=[1, "Remove"])
+    assert browser.do(wait=20)["focused"] == "Remove good"
+    browser.do(press=[1, "Remove"])
+    browser.do(press=[0, "Remove"])
+    assert browser.do(wait=20)["focused"] == "input"
+    browser.do(pick=[{"name": "larger", "size": 101, "fill": 1}])
     assert browser.do(submit=True)["prevented"]

@@ -318,7 +318,7 @@ def test_a_broken_file_is_told_with_what_to_do(file, ingest, page):
     done = ingest(good, cut)
     text = words(page.get(url("detail", done)))
     assert "The file ends too early" in text
-    assert "Some files could not be read" in text
+    assert "Files that could not be read" in text
     assert "1 of 2 files not readable" in text
     assert "Retry 1 of 2 files" in text
     assert "Failed" in words(page.get(url("files", done) + "?state=failed"))

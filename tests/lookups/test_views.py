@@ -3,6 +3,8 @@
 import csv
 import io
 import re
+import shlex
+from html import unescape
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -328,3 +330,94 @@ def test_a_file_larger_than_memory_wants_is_taken(
         "current",
         40_000,
     )
+
+
+TABS = ("detail", "timeline", "configuration")
+
+
+@pytest.mark.parametrize("tab", TABS)
+def test_each_tab_says_how_the_table_stands(tab, page, table, sent, viewer, stranger):
+    sent(OLD)
+    LookupTable.objects.update(name="<b>skus")
+    answer = page.get(url(tab, table))
+    assert "Mixpanel has 3 rows of version 1 , sent" in words(answer)
+    assert "<b>skus" not in answer.text
+    assert "Upload a CSV" not in as_(viewer).get(url(tab, table)).text
+    assert as_(stranger).get(url(tab, table)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "fix"),
+    [
+        ("checking", "Version 2 is being checked. Mixpanel has", None),
+        (
+            "invalid",
+            "Mixpanel would refuse version 2. Mixpanel has",
+            "See what is wrong",
+        ),
+        (
+            "ready",
+            "Version 2 is checked and was not sent.",
+            "Replace all rows by versi",
+        ),
+        ("sending", "All rows are being replaced by version 2.", None),
+        (
+            "refused",
+            "Mixpanel refused version 2 and changed",
+            "See what Mixpanel refused",
+        ),
+        ("failed", "Version 2 was not sent: <no>", "See why version 2 was not sent"),
+    ],
+)
+def test_the_newest_version_is_told_besides_what_mixpanel_has(
+    state, said, fix, page, table, sent
+):
+    sent(OLD)
+    make.make_lookup_version(table=table, number=2, state=state, error_message="<no>")
+    answer = page.get(url("detail", table))
+    assert said in unescape(words(answer))
+    assert "of version 1 , sent" in unescape(words(answer))
+    button = re.search(r'id="fix"[^>]*>(.*?)</(?:a|button)>', answer.text, re.S)
+    assert (button is None) == (fix is None)
+    assert fix is None or fix in button[1]
+
+
+def test_the_curl_of_a_table_does_what_the_page_does(page, api, table):
+    curl = unescape(
+        re.search(
+            r'<pre id="curl"[^>]*>(.*?)</pre>',
+            page.get(url("configuration", table)).text,
+            re.S,
+        )[1]
+    )
+    parts = shlex.split(curl.replace("\\\n", ""))
+    assert "Authorization: Token $MIXADMIN_TOKEN" in parts
+    address = parts[parts.index("PUT") + 1].removeprefix("http://testserver")
+    answer = api.put(address, data=OLD, content_type="text/csv")
+    assert answer.status_code == 202, answer.content
+    assert table.versions.count() == 1
+
+
+def test_what_sending_and_bringing_back_do_is_told_before(page, table, sent, checked):
+    sent(OLD)
+    checked(NEW)
+    shown = words(page.get(url("version", table, 2)))
+    assert "all 3 rows of version 1 are replaced by these 3" in shown
+    assert "it counts as one of the day's 100 replacements" in unescape(shown)
+    assert "Replace all 3 rows by these 3" in shown
+    page.post(url("send", table, 2))
+    sent(b"sku,title\n1,x\n")
+    shown = words(page.get(url("version", table, 1)))
+    assert "all 1 rows of version 3" in shown or "all 1 row of version 3" in shown
+    assert "Nothing changes in Mixpanel before that." in shown
+
+
+def test_the_live_part_takes_few_queries_however_many_versions(
+    page, table, upload, django_assert_max_num_queries
+):
+    for number in range(1, 25):
+        make.make_lookup_version(table=table, number=number, state="replaced")
+    upload(OLD)
+    with django_assert_max_num_queries(15):
+        answer = page.get(url("detail", table), **HTMX, HTTP_STAMP="checking")
+    assert answer.text.count("<tr>") > 20

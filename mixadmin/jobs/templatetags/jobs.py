@@ -3,7 +3,7 @@
 from django import template
 
 from mixadmin.jobs.models import Job
-from mixadmin.jobs.standing import sentence_of
+from mixadmin.jobs.sentences import sentence_of
 
 register = template.Library()
 

@@ -10,8 +10,8 @@ from django.urls import reverse
 from mixadmin.common.clock import db_now
 from mixadmin.jobs import runner
 from mixadmin.jobs.actions import cancel_job, retry_job
-from mixadmin.jobs.models import Job
-from mixadmin.jobs.standing import sentence_of, standing
+from mixadmin.jobs.models import Attempt, Job
+from mixadmin.jobs.sentences import job_status, sentence_of
 from tests import make
 
 State, Wait = Job.State, Job.Wait
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db
 
 def said(**changes):
     job = make.make_job(**changes)
-    found = standing(job)
-    sentence = unescape(re.sub(r"<[^>]+>", "", str(found.sentence)))
+    found = job_status(job)
+    sentence = unescape(re.sub(r"<[^>]+>", "", str(found.words)))
     return sentence, found.fix and found.fix.label
 
 
@@ -178,3 +178,30 @@ def test_what_was_done_in_the_meantime_is_said_to_be_done(job, owner):
     Job.objects.filter(pk=job.pk).update(cancel_asked=True, state="succeeded")
     job.refresh_from_db()
     assert sentence_of(job).startswith("Done")
+
+
+def test_the_live_part_takes_few_queries_however_many_attempts(
+    page, project, django_assert_max_num_queries
+):
+    now = db_now()
+    thing = make.make_import(project=project)
+    job = make.make_job(
+        project=project,
+        state="sending",
+        heard_at=now,
+        target_type="warehouse.warehouseimport",
+        target_id=str(thing.pk),
+    )
+    for number in range(1, 30):
+        Attempt.objects.create(job=job, number=number, token=1, started_at=now)
+    live = {"HX-Request": "true", "Stamp": "sending"}
+    with django_assert_max_num_queries(9):
+        answer = page.get(job.get_absolute_url(), headers=live)
+    assert answer.text.count("<tr>") == 30
+
+
+def test_the_live_part_asks_for_the_whole_page_once_its_state_is_another(page, project):
+    job = make.make_job(project=project, state="waiting")
+    live = {"HX-Request": "true", "Stamp": "sending"}
+    answer = page.get(job.get_absolute_url(), headers=live)
+    assert answer["HX-Refresh"] == "true"

@@ -7,10 +7,9 @@ from datetime import datetime, timedelta
 from django.urls import reverse
 from django.utils.html import format_html
 
-from mixadmin.common.fixes import Fix
 from mixadmin.common.remedies import explain
-from mixadmin.common.standing import Standing, many
-from mixadmin.common.templatetags.ui import lasting, when
+from mixadmin.common.status import Fix, Status, many
+from mixadmin.common.templatetags.ui import TONE_OF, lasting, when
 from mixadmin.jobs.models import Job
 
 from .models import Ingestion
@@ -47,11 +46,23 @@ class Facts:
         return None
 
 
-def standing(ingestion: Ingestion, facts: Facts) -> Standing:
+def ingestion_status(ingestion: Ingestion, facts: Facts) -> Status:
     sentence, fix = SENTENCES[State(ingestion.state)](ingestion, facts)
     if facts.unknown and not ingestion.is_ended:
         fix = _decide(ingestion, facts)
-    return Standing(ingestion.state, ingestion.get_state_display(), sentence, fix)
+    state, label = _badge(ingestion, facts)
+    return Status(TONE_OF.get(state, "warn"), label, sentence, fix)
+
+
+def _badge(ingestion: Ingestion, facts: Facts) -> tuple[str, str]:
+    """What the badge says: while it goes on, also that nothing moves, and how bad
+    that is."""
+    job = facts.waiting if ingestion.state in Ingestion.GOING_ON else None
+    if job is None:
+        return ingestion.state, ingestion.get_state_display()
+    if job.wait_reason == Job.Wait.CREDENTIAL:
+        return "refused", "Stopped"
+    return "waiting", "Throttled" if job.wait_reason == Job.Wait.RATE else "Held back"
 
 
 def url(ingestion: Ingestion, name: str) -> str:
@@ -75,10 +86,10 @@ def _ready(ingestion: Ingestion, facts: Facts) -> Said:
     sentence = f"Checked, and nothing was sent yet. {facts.verdict}"
     if not facts.would_import:
         again = "Check again with other settings"
-        return sentence, Fix(again, url(ingestion, "copy"), picture="rotate-ccw")
+        return sentence, Fix(again, url(ingestion, "copy"), icon="rotate-ccw")
     what = "event" if ingestion.kind == "events" else "update"
     label = f"Start sending {many(facts.would_import, what)}"
-    return sentence, Fix(label, url(ingestion, "start"), picture="send", post=True)
+    return sentence, Fix(label, url(ingestion, "start"), icon="send", post=True)
 
 
 def _sending(ingestion: Ingestion, facts: Facts) -> Said:
@@ -112,7 +123,7 @@ def _held_back(ingestion: Ingestion, facts: Facts, job: Job) -> Said:
         fix = None
         if account:
             secret = reverse("service_accounts:secret", args=[account])
-            fix = Fix("Set a new secret", secret, picture="key-round")
+            fix = Fix("Set a new secret", secret, icon="key-round")
         words = (
             "Stopped: the service account was refused. It goes on with a new secret."
         )
@@ -135,7 +146,7 @@ def _paused(ingestion: Ingestion, facts: Facts) -> Said:
     return (
         f"Paused with {share} {verb}. What was under way has been written down; it goes "
         "on where it was.",
-        Fix("Resume", url(ingestion, "resume"), picture="play", post=True),
+        Fix("Resume", url(ingestion, "resume"), icon="play", post=True),
     )
 
 
@@ -147,7 +158,7 @@ def _gated(ingestion: Ingestion, facts: Facts) -> Said:
         Fix(
             f"Send the next slice, {at + 1} of {of}",
             url(ingestion, "pass-gate"),
-            picture="send",
+            icon="send",
             post=True,
         ),
     )
@@ -165,7 +176,7 @@ def _needs_decision(ingestion: Ingestion, facts: Facts) -> Said:
 def _decide(ingestion: Ingestion, facts: Facts) -> Fix:
     label = f"Decide {many(facts.unknown, 'batch', 'batches')}"
     return Fix(
-        label, url(ingestion, "detail") + "#decisions", picture="circle-question-mark"
+        label, url(ingestion, "detail") + "#decisions", icon="circle-question-mark"
     )
 
 
@@ -216,10 +227,10 @@ def _mend(ingestion: Ingestion, facts: Facts) -> Fix | None:
     again = files.failed + files.unfinished
     if again:
         label = f"Retry {again:,} of {many(files.count, 'file')}"
-        return Fix(label, url(ingestion, "retry"), picture="rotate-ccw", post=True)
+        return Fix(label, url(ingestion, "retry"), icon="rotate-ccw", post=True)
     if facts.resendable and facts.resent is None:
         label = f"Resend {many(facts.resendable, 'rejected record')}"
-        return Fix(label, url(ingestion, "rejected"), picture="send")
+        return Fix(label, url(ingestion, "rejected"), icon="send")
     return None
 
 
@@ -236,7 +247,7 @@ def _failed(ingestion: Ingestion, facts: Facts) -> Said:
     fix = _mend(ingestion, facts)
     if fix is None and facts.resent is None:
         label = f"Retry {many(facts.files.count, 'file')}"
-        fix = Fix(label, url(ingestion, "retry"), picture="rotate-ccw", post=True)
+        fix = Fix(label, url(ingestion, "retry"), icon="rotate-ccw", post=True)
     return sentence, fix
 
 

@@ -3,9 +3,8 @@
 from django.urls import reverse
 from django.utils.html import format_html
 
-from mixadmin.common.fixes import Fix
-from mixadmin.common.standing import Standing, many
-from mixadmin.common.templatetags.ui import when
+from mixadmin.common.status import Fix, Status, many
+from mixadmin.common.templatetags.ui import TONE_OF, when
 
 from .models import LookupTable, LookupVersion
 
@@ -17,13 +16,13 @@ STATES = {
 }
 
 
-def standing(
+def table_status(
     table: LookupTable,
     *,
     newest: LookupVersion | None,
     current: LookupVersion | None,
     uncertain: LookupVersion | None,
-) -> Standing:
+) -> Status:
     """newest: the version that was made last; current: the one in Mixpanel, if that is
     known; uncertain: one of which nobody knows whether Mixpanel took it."""
     if table.absent_since:
@@ -31,25 +30,29 @@ def standing(
             "Mixpanel does not list it since {}. Its versions are kept.",
             when(table.absent_since),
         )
-        return Standing("missing", STATES["missing"], sentence)
+        return Status("bad", STATES["missing"], sentence)
     if uncertain is not None:
         sentence = format_html(
             "Whether Mixpanel took version {} is not known: its answer was lost. Send "
             "that version or another one, and it is.",
             uncertain.number,
         )
-        fix = _open(uncertain, f"Send version {uncertain.number} again", "send")
-        if newest is not None and newest.state in LookupVersion.GOING_ON:
-            fix = None
-        return Standing("unknown", "Content unknown", sentence, fix)
+        again = _open(uncertain, f"Send version {uncertain.number} again", "send")
+        is_busy = newest is not None and newest.state in LookupVersion.GOING_ON
+        fix = None if is_busy else again
+        return Status("warn", "Content unknown", sentence, fix)
     if newest is None:
         url = reverse("lookups:replace", args=[table.project_id, table.pk])
-        fix = Fix("Upload the first CSV", url, picture="upload")
+        first = Fix("Upload the first CSV", url, icon="upload")
         words = "What is in it now is not known here: it was never replaced from here."
-        return Standing("new", STATES["new"], words, fix)
+        return Status("idle", STATES["new"], words, first)
     said, fix = _newest(newest)
-    sentence = format_html("{}{}", said, _has(current)) if said else _has(current)
-    return Standing(newest.state, STATES[newest.state], sentence, fix)
+    has = format_html("{}{}", said, _has(current))
+    return Status(_tone(newest), STATES[newest.state], has, fix)
+
+
+def _tone(version: LookupVersion) -> str:
+    return TONE_OF.get(version.state, "warn")
 
 
 def _newest(version: LookupVersion) -> tuple[str, Fix | None]:
@@ -60,7 +63,7 @@ def _newest(version: LookupVersion) -> tuple[str, Fix | None]:
     if version.state == State.INVALID:
         bad = f", for {many(version.bad_rows, 'bad row')}" if version.bad_rows else ""
         words = f"Mixpanel would refuse version {number}{bad}. "
-        return words, _open(version, f"See what is wrong with version {number}", "eye")
+        return words, _look(version, f"See what is wrong with version {number}")
     if version.state == State.READY:
         words = f"Version {number} is checked and was not sent. "
         label = f"Replace all rows by version {number}"
@@ -69,11 +72,10 @@ def _newest(version: LookupVersion) -> tuple[str, Fix | None]:
         return f"All rows are being replaced by version {number}. ", None
     if version.state == State.REFUSED:
         words = f"Mixpanel refused version {number} and changed nothing. "
-        return words, _open(version, "See what Mixpanel refused", "eye")
+        return words, _look(version, "See what Mixpanel refused")
     if version.state == State.FAILED:
         words = f"Version {number} was not sent: {version.error_message[:200]} "
-        label = f"See why version {number} was not sent"
-        return words, _open(version, label, "eye")
+        return words, _look(version, f"See why version {number} was not sent")
     return "", None
 
 
@@ -91,23 +93,27 @@ def _has(current: LookupVersion | None) -> str:
     )
 
 
+def _look(version: LookupVersion, label: str) -> Fix:
+    return Fix(label, version.get_absolute_url(), icon="eye", needs_editor=False)
+
+
 def _open(version: LookupVersion, label: str, picture: str) -> Fix:
-    return Fix(label, version.get_absolute_url(), picture=picture)
+    return Fix(label, version.get_absolute_url(), icon=picture)
 
 
-def version_standing(version: LookupVersion, *, replaced: str = "") -> Standing:
+def version_status(version: LookupVersion, *, replaced: str = "") -> Status:
     """replaced: what the button says that sends it; "" where it cannot be sent."""
     at = when(version.sent_at)
     fix = None
     if version.can_be_sent and replaced:
         args = [version.table.project_id, version.table_id, version.number]
         url = reverse("lookups:send", args=args)
-        fix = Fix(replaced, url, post=True, picture="replace")
+        fix = Fix(replaced, url, post=True, icon="replace")
     elif version.state in (State.INVALID, State.REFUSED):
         url = reverse(
             "lookups:replace", args=[version.table.project_id, version.table_id]
         )
-        fix = Fix("Upload a corrected file", url, picture="upload")
+        fix = Fix("Upload a corrected file", url, icon="upload")
     bad = f" for {many(version.bad_rows, 'bad row')}" if version.bad_rows else ""
     said: dict[str, str] = {
         State.CHECKING: "It is read through from beginning to end. Nothing is sent.",
@@ -125,4 +131,4 @@ def version_standing(version: LookupVersion, *, replaced: str = "") -> Standing:
         else "It was not sent.",
     }
     sentence = said[State(version.state)]
-    return Standing(version.state, version.get_state_display(), sentence, fix)
+    return Status(_tone(version), version.get_state_display(), sentence, fix)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from mixadmin.common.clock import db_now
 from mixadmin.ingestion import actions, queries, samples
 from mixadmin.ingestion.models import COUNTS, Ingestion, IngestionFile, Part
-from mixadmin.ingestion.standing import SENTENCES, Facts, standing
+from mixadmin.ingestion.sentences import SENTENCES, Facts, ingestion_status
 from tests import make
 from tests.make import run_due_jobs
 
@@ -43,8 +43,8 @@ def _as_dict(totals):
 
 def said(project, state, told, **changes):
     row = make.make_ingestion(project=project, state=state, **changes)
-    found = standing(row, told)
-    sentence = re.sub(r"<[^>]+>", "", str(found.sentence))
+    found = ingestion_status(row, told)
+    sentence = re.sub(r"<[^>]+>", "", str(found.words))
     return sentence, found.fix and found.fix.label, found.tone
 
 
@@ -92,7 +92,7 @@ def test_why_it_waits_and_until_when(project):
     assert waits("rate", "Mixpanel asked to wait: records a minute.") == (
         f"Throttled until {clock}: Mixpanel asked to wait: records a minute.",
         None,
-        "busy",
+        "warn",
     )
     assert waits("breaker", "<b>no</b>")[0] == (
         f"Held back until {clock}: &lt;b&gt;no&lt;/b&gt;"
@@ -102,7 +102,8 @@ def test_why_it_waits_and_until_when(project):
     )
     account = project.service_account
     refused = facts(jobs=[job(wait_reason="credential", service_account=account)])
-    sentence, fix, _ = said(project, "sending", refused)
+    sentence, fix, tone = said(project, "sending", refused)
+    assert tone == "bad"
     assert sentence.startswith("Stopped: the service account was refused.")
     assert fix == "Set a new secret"
     # One of two that waits is not all of it.

@@ -7,10 +7,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 
-from mixadmin.common.fixes import Fix, fix_for
+from mixadmin.common.fixes import fix_for
 from mixadmin.common.remedies import explain
-from mixadmin.common.standing import Standing, many
-from mixadmin.common.templatetags.ui import when
+from mixadmin.common.status import Fix, Status, many
+from mixadmin.common.templatetags.ui import TONE_OF, when
 
 from .models import Job
 
@@ -26,11 +26,13 @@ WORDS = {
 }
 
 
-def standing(job: Job, target: Fix | None = None) -> Standing:
+def job_status(job: Job, target: Fix | None = None) -> Status:
     """target: leads to what the job is about; the button where nothing else helps."""
     sentence = sentence_of(job)
     fix = _fix(job, bool(target)) or (None if job.state == State.SUCCEEDED else target)
-    return Standing(job.state, job.get_state_display(), sentence, fix)
+    return Status(
+        TONE_OF.get(job.state, "warn"), job.get_state_display(), sentence, fix
+    )
 
 
 def _fix(job: Job, target_is_here: bool) -> Fix | None:
@@ -38,7 +40,7 @@ def _fix(job: Job, target_is_here: bool) -> Fix | None:
     if job.state == State.NEEDS_DECISION:
         candidates = len(job.decision.get("candidates", ()))
         label = f"Decide between {candidates}" if candidates > 1 else "Decide"
-        return Fix(label, "#decide", picture="circle-question-mark")
+        return Fix(label, "#decide", icon="circle-question-mark")
     if job.state in (State.FAILED, State.DEAD):
         cause = explain(job.error_kind, message=job.error_message)
         about: dict[str, Any] = {
@@ -48,13 +50,13 @@ def _fix(job: Job, target_is_here: bool) -> Fix | None:
         }
         if target_is_here and job.target_type in WORDS:
             about[WORDS[job.target_type]] = job.target_id
-        again = Fix("Try again", retry, picture="rotate-ccw", post=True)
+        again = Fix("Try again", retry, icon="rotate-ccw", post=True)
         return fix_for(cause, about, here=job.get_absolute_url()) or again
     if job.wait_reason == Job.Wait.CREDENTIAL and job.service_account_id:
         secret = reverse("service_accounts:secret", args=[job.service_account_id])
-        return Fix("Set a new secret", secret, picture="key-round")
+        return Fix("Set a new secret", secret, icon="key-round")
     if job.wait_reason in (Job.Wait.RETRY, Job.Wait.BREAKER):
-        return Fix("Try again now", retry, picture="rotate-ccw", post=True)
+        return Fix("Try again now", retry, icon="rotate-ccw", post=True)
     return None
 
 
