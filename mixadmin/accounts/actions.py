@@ -9,12 +9,20 @@ from django.http import QueryDict
 
 from mixadmin.audit.actions import record
 from mixadmin.common import zones
+from mixadmin.common.clock import db_now
 from mixadmin.common.errors import Refused
 from mixadmin.common.pages import encoded, is_listing
-from mixadmin.common.rules import Finding, any_of, check_choice, clean_text, shown
+from mixadmin.common.rules import (
+    Finding,
+    any_of,
+    check_choice,
+    check_json,
+    clean_text,
+    shown,
+)
 from mixadmin.common.validation import raise_for
 
-from .models import ApiToken, SavedView, User
+from .models import ApiToken, Draft, SavedView, User
 
 # How long a token may be good for; None is for ever.
 LIFETIMES: dict[str, timedelta | None] = {
@@ -152,3 +160,33 @@ def save_view(*, actor: User, path: str, name: str, query: str) -> SavedView:
 def delete_view(*, actor: User, view: SavedView) -> None:
     """Forget a view."""
     SavedView.objects.filter(pk=view.pk, user=actor).delete()
+
+
+# --- Drafts ---------------------------------------------------------------------------
+
+# How long what was typed and not sent is kept.
+DRAFTS_KEPT = timedelta(days=30)
+MAX_DRAFT_BYTES = 128 * 1024
+MAX_DRAFT_PATH = 200
+
+
+def find_draft(*, user: User, path: str) -> Draft | None:
+    """What the person typed into the form at that path and has not sent."""
+    since = db_now() - DRAFTS_KEPT
+    return Draft.objects.filter(user=user, path=path, saved_at__gt=since).first()
+
+
+def keep_draft(*, user: User, path: str, data: dict[str, list[str]]) -> None:
+    """Keep what was typed: `data` holds no secret. Old drafts of anybody go.
+
+    A draft that is too large, or that no database holds, is not kept.
+    """
+    problem = check_json(data, max_bytes=MAX_DRAFT_BYTES)
+    if problem or len(path) > MAX_DRAFT_PATH:
+        return
+    Draft.objects.filter(saved_at__lte=db_now() - DRAFTS_KEPT).delete()
+    Draft.objects.update_or_create(user=user, path=path, defaults={"data": data})
+
+
+def discard_draft(*, user: User, path: str) -> None:
+    Draft.objects.filter(user=user, path=path).delete()

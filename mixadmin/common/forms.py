@@ -7,13 +7,14 @@ that an action checks, and are never `required` for Django.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.forms import BoundField
 from django.http import HttpRequest, QueryDict
 from django.utils.functional import lazy
 from django.utils.text import format_lazy
@@ -29,13 +30,43 @@ WHOLE_NUMBER = re.compile(r"\s*[+-]?[0-9]{1,40}\s*\Z")
 class Warned:
     """A warning of an action, as a tick box: `code` goes into `accepted_warnings`.
 
-    field: the label of the field that it is about, "" for the whole form.
+    field: the label of the field that it is about, "" for the whole form. name: the
+    name of that field.
     """
 
     code: str
     message: str
     field: str = ""
     ticked: bool = False
+    name: str = ""
+
+
+# What a page sends besides its fields.
+CONTROLS = ("csrfmiddlewaretoken", "step", "switch", "check", "accepted_warnings")
+
+
+class Shown(BoundField):
+    """A field as a page shows it."""
+
+    @property
+    def warned(self) -> list[Warned]:
+        """What must be ticked because of it."""
+        warnings: list[Warned] = self.form.warnings  # type: ignore[attr-defined]
+        return [warning for warning in warnings if warning.name == self.name]
+
+    def build_widget_attrs(
+        self, attrs: dict[str, Any], widget: forms.Widget | None = None
+    ) -> dict[str, Any]:
+        attrs = super().build_widget_attrs(attrs, widget)
+        shown = widget or self.field.widget
+        if getattr(self.field, "asked", False) and not (
+            shown.is_hidden or self.use_fieldset or isinstance(shown, forms.FileInput)
+        ):
+            attrs["aria-required"] = "true"
+        if isinstance(shown, forms.TextInput) and "autocomplete" not in shown.attrs:
+            # Names of buckets and tables are no addresses that a browser could know.
+            attrs["autocomplete"] = "off"
+        return attrs
 
 
 class ActionForm(forms.Form):
@@ -44,11 +75,19 @@ class ActionForm(forms.Form):
     `paths` leads errors to fields that are called otherwise: {"databricks_params":
     "databricks_json"} also takes "databricks_params.export_cluster_config.num_workers".
     After `errors_to_form`, `warnings` holds what a person must tick, and `status` is
-    the HTTP status of the answer: 200, 422, or 409 when the action refused.
+    the HTTP status of the answer: 200, 422, or 409 when the action refused. `sections`
+    names the fieldsets and what is in them; what is in none stands above them.
     """
 
+    bound_field_class = Shown
     use_required_attribute = False
     paths: Mapping[str, str] = {}
+    sections: Iterable[tuple[str, Iterable[str]]] = ()
+    # Whether its fields are checked as they are left; see `accounts.drafts`.
+    is_checked = False
+    # What was typed before and not sent, and whether the fields show it.
+    draft: Any = None
+    shows_draft = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("label_suffix", "")
@@ -74,6 +113,76 @@ class ActionForm(forms.Form):
             if code not in asked
         ]
         return [*self.warnings, *(before if not self._errors_empty() else [])]
+
+    @property
+    def fieldsets(self) -> list[tuple[str, list[BoundField]]]:
+        """(legend, its fields), without those that are not in the form."""
+        grouped = {name for _, names in self.sections for name in names}
+        rest = [name for name in self.fields if name not in grouped]
+        found = [
+            (legend, [self[name] for name in names if name in self.fields])
+            for legend, names in (("", rest), *self.sections)
+        ]
+        return [(legend, fields) for legend, fields in found if fields]
+
+    @property
+    def told(self) -> list[tuple[BoundField, Any]]:
+        """Each error of a field, in the order of the fields."""
+        return [(self[n], text) for n in self.fields for text in self[n].errors]
+
+    @property
+    def secret_names(self) -> list[str]:
+        secret = (SecretInput, SecretTextarea)
+        return [n for n, f in self.fields.items() if isinstance(f.widget, secret)]
+
+    @property
+    def lost_secrets(self) -> bool:
+        """Whether a secret was typed: the page that comes back does not have it."""
+        return any(self.data.get(self.add_prefix(name)) for name in self.secret_names)
+
+    def typed(self) -> dict[str, list[str]]:
+        """What was typed, as it was sent, without secrets and files."""
+        if not isinstance(self.data, QueryDict):
+            return {}
+        return {
+            name: self.data.getlist(self.add_prefix(name))
+            for name, field in self.fields.items()
+            if not isinstance(field.widget, NEVER_KEPT) and name in self.data
+        }
+
+    def fill(self, typed: Mapping[str, list[str]]) -> None:
+        """Show what was typed before, without judging it."""
+        for name, field in self.fields.items():
+            if isinstance(field.widget, NEVER_KEPT):
+                continue
+            values = typed.get(name, [])
+            if isinstance(field, Tick):
+                self.initial[name] = bool(values)
+            elif hasattr(field.widget, "allow_multiple_selected") and (
+                field.widget.allow_multiple_selected
+            ):
+                self.initial[name] = values
+            elif values:
+                self.initial[name] = values[-1]
+
+    def unjudge(self) -> None:
+        """Show what was sent as if the page was only looked at."""
+        if isinstance(self.data, QueryDict):
+            self.fill({name: self.data.getlist(name) for name in self.data})
+        self.is_bound = False
+
+    def look(self, judge: Callable[[], object]) -> None:
+        """Collect the errors of a form that is not finished yet.
+
+        judge: the check of the action, which saves nothing. It is asked even where a
+        value cannot be read; that value counts as left out then.
+        """
+        if not self.is_valid():
+            for name, field in self.fields.items():
+                empty: Any = field
+                self.cleaned_data.setdefault(name, empty.to_python(""))
+        with errors_to_form(self):
+            judge()
 
     @property
     def status(self) -> int:
@@ -119,9 +228,23 @@ def add_errors(form: ActionForm, error: ValidationError) -> None:
             code = problem.code or ""
             if code.startswith(CONFIRM):
                 about = str(form[name].label) if name else ""
-                form.warnings.append(Warned(code.removeprefix(CONFIRM), text, about))
+                slug = code.removeprefix(CONFIRM)
+                form.warnings.append(Warned(slug, text, about, name=name or ""))
             else:
                 form.add_error(name, ValidationError(text, code=code))
+
+
+def carried(sent: QueryDict, form: ActionForm | None) -> list[tuple[str, str]]:
+    """What was sent and has no field on this page: it goes along, and is not lost.
+
+    form: None where the page shows none of the fields.
+    """
+    return [
+        (name, value)
+        for name, values in sent.lists()
+        if name not in CONTROLS and (form is None or name not in form.fields)
+        for value in values
+    ]
 
 
 def _field_for(form: ActionForm, path: str) -> tuple[str | None, str]:
@@ -153,6 +276,10 @@ class SecretTextarea(forms.Textarea):
 
     def format_value(self, value: Any) -> str:
         return ""
+
+
+# Widgets whose values no draft may hold: secrets, and files.
+NEVER_KEPT = (SecretInput, SecretTextarea, forms.PasswordInput, forms.FileInput)
 
 
 class Text(forms.Field):

@@ -20,7 +20,7 @@ from django.http import (
     QueryDict,
     StreamingHttpResponse,
 )
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.urls import Resolver404, resolve
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -413,6 +413,15 @@ def choice(request: HttpRequest, name: str, allowed: Iterable[str]) -> str:
     if value and value not in allowed:
         raise BadRequest(f"There is no such {name}.")
     return value
+
+
+def liked(request: HttpRequest, rows: "QuerySet[M]") -> M | None:
+    """The row that `?like=` (or `?copy=`) names, whose values fill a form."""
+    key = request.GET.get("like", "") or request.GET.get("copy", "")
+    if not key or request.method == "POST":
+        return None
+    known = re.fullmatch("[0-9]{1,18}", key)
+    return get_object_or_404(rows, pk=int(key) if known else 0)
 
 
 def search(request: HttpRequest) -> str:

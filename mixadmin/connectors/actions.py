@@ -19,6 +19,7 @@ from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import connectors as wire
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import NotFound
+from mixadmin.mixpanel.rehearsal import Rehearsed
 from mixadmin.projects import access
 from mixadmin.projects.managed import (
     digest,
@@ -34,7 +35,7 @@ from mixadmin.projects.managed import (
     without_empty,
 )
 from mixadmin.projects.models import Project, RemoteObject
-from mixadmin.service_accounts.clients import for_job
+from mixadmin.service_accounts.clients import for_job, rehearsed
 
 from .models import Connector
 
@@ -47,6 +48,26 @@ CLOSED = (
 
 
 def create_connector(
+    *, project: Project, actor: User | None, **wanted: Any
+) -> tuple[Connector, Job]:
+    """Save a connector and queue its creation at Mixpanel, which starts its run.
+
+    wanted: see `new_connector`.
+    """
+    connector = new_connector(project=project, actor=actor, **wanted)
+    with transaction.atomic():
+        connector.save()
+        record(actor=actor, verb="asked to create", target=connector)
+        job = enqueue_for(
+            connector,
+            actor,
+            "connectors.create",
+            f"Create connector {connector.label}",
+        )
+    return connector, job
+
+
+def new_connector(
     *,
     project: Project,
     actor: User | None,
@@ -55,8 +76,8 @@ def create_connector(
     connector_properties: dict[str, Any],
     category_properties: dict[str, Any],
     accepted_warnings: Iterable[str] = (),
-) -> tuple[Connector, Job]:
-    """Save a connector and queue its creation at Mixpanel, which starts its run."""
+) -> Connector:
+    """What `create_connector` saves, checked and not saved."""
     access.require(actor, project)
     if project.connectors_open is False:
         raise Refused(CLOSED, code="connectors_closed")
@@ -71,13 +92,7 @@ def create_connector(
     connector.full_clean(
         exclude=["connector_type", "connector_properties", "category_properties"]
     )
-    with transaction.atomic():
-        connector.save()
-        record(actor=actor, verb="asked to create", target=connector)
-        job = enqueue_for(
-            connector, actor, "connectors.create", f"Create connector {label}"
-        )
-    return connector, job
+    return connector
 
 
 def delete_connector(
@@ -152,6 +167,20 @@ def _connector_of(job: Job) -> Connector:
     return connector
 
 
+def ask_to_create(client: MixpanelClient, connector: Connector) -> wire.Connector:
+    return client.connectors.create(
+        label=connector.label,
+        connector_type=connector.connector_type,
+        connector_properties=connector.connector_properties,
+        category_properties=connector.category_properties,
+    )
+
+
+def rehearsed_connector(connector: Connector) -> Rehearsed:
+    """The request that would create it."""
+    return rehearsed(connector.project, lambda client: ask_to_create(client, connector))
+
+
 def looks_like(found: wire.Connector, connector: Connector) -> bool:
     """Whether a connector at Mixpanel may have been made by this create request.
 
@@ -173,14 +202,6 @@ def _holds(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
 @job_task("connectors.create", op=Op.NON_IDEMPOTENT)
 def plan_create(job: Job) -> Plan:
     connector = _connector_of(job)
-
-    def send(client: MixpanelClient) -> wire.Connector:
-        return client.connectors.create(
-            label=connector.label,
-            connector_type=connector.connector_type,
-            connector_properties=connector.connector_properties,
-            category_properties=connector.category_properties,
-        )
 
     def find(client: MixpanelClient, attempt: Attempt) -> list[Candidate]:
         others = Connector.objects.filter(project=connector.project_id)
@@ -212,7 +233,7 @@ def plan_create(job: Job) -> Plan:
 
     return Plan(
         known=lambda client: [c.id for c in client.connectors.list()],
-        send=send,
+        send=lambda client: ask_to_create(client, connector),
         find=find,
         save=save,
         fingerprint=digest(

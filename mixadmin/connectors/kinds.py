@@ -80,6 +80,15 @@ PREFIX_HELP = (
     "Only files whose path starts with it are imported. Empty means the whole bucket."
 )
 
+# What a connector does, from its creation on.
+CONSEQUENCES = (
+    "Its one run starts when it is created: it imports every file under the prefix that "
+    "is there then. How many records that are is not known before.",
+    "Billed: each event. Profiles are free. Events without an insert ID that are "
+    "imported twice are billed and counted twice.",
+    "Mixpanel cannot change a connector: another bucket, prefix or format is a new one.",
+)
+
 KINDS: dict[str, Kind] = {
     "gcsImport": Kind(
         slug="gcsImport",

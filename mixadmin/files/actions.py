@@ -351,7 +351,19 @@ CHANGEABLE = ("name", "bucket", "prefix", "region")
 LOOKED_AT = ["prefix", "region"]
 
 
-def add_bucket(
+def add_bucket(*, project: Project, actor: User | None, **wanted: Any) -> SourceBucket:
+    """Note a bucket that files may be read from. It is not asked yet.
+
+    wanted: see `new_bucket`.
+    """
+    row = new_bucket(project=project, actor=actor, **wanted)
+    with transaction.atomic():
+        row.save()
+        record(actor=actor, verb="added", target=row)
+    return row
+
+
+def new_bucket(
     *,
     project: Project,
     actor: User | None,
@@ -362,7 +374,7 @@ def add_bucket(
     region: str = "",
     credentials: Any = None,
 ) -> SourceBucket:
-    """Note a bucket that files may be read from. It is not asked yet."""
+    """What `add_bucket` saves, checked and not saved."""
     access.require(actor, project)
     row = SourceBucket(
         project=project,
@@ -384,9 +396,6 @@ def add_bucket(
             problems.append(error)
     if problems:
         raise merged(*problems)
-    with transaction.atomic():
-        row.save()
-        record(actor=actor, verb="added", target=row)
     return row
 
 
@@ -394,12 +403,8 @@ def change_bucket(
     *, source: SourceBucket, actor: User | None, **changes: Any
 ) -> SourceBucket:
     """Change name, bucket, prefix or region. The provider stays."""
-    access.require(actor, source.project)
     before = {name: getattr(source, name) for name in CHANGEABLE}
-    for name, value in changes.items():
-        assert name in CHANGEABLE, f"{name} cannot be changed"
-        setattr(source, name, value)
-    source.full_clean(exclude=LOOKED_AT)
+    set_values(source=source, actor=actor, **changes)
     told = {
         name: [before[name], value]
         for name, value in changes.items()
@@ -415,6 +420,15 @@ def change_bucket(
         source.save(update_fields=[*told, *VERIFICATION])
         record(actor=actor, verb="changed", target=source, changes=told)
     return source
+
+
+def set_values(*, source: SourceBucket, actor: User | None, **changes: Any) -> None:
+    """Give a bucket other values, checked and not saved."""
+    access.require(actor, source.project)
+    for name, value in changes.items():
+        assert name in CHANGEABLE, f"{name} cannot be changed"
+        setattr(source, name, value)
+    source.full_clean(exclude=LOOKED_AT)
 
 
 def set_credentials(

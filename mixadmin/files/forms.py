@@ -83,6 +83,12 @@ class BucketForm(CredentialsForm, BucketEditForm):
         choices=[("", "Choose…"), *SourceBucket.Provider.choices],
         asked=True,
     )
+    sections = (
+        (
+            "Credentials, to read the files",
+            ("access_key_id", "secret_access_key", "google_key"),
+        ),
+    )
     field_order = (
         "name",
         "provider",

@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from mixadmin.accounts.drafts import drafted, sent
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.common.causes import Cause
@@ -179,8 +180,14 @@ def bucket_list(request: Request, project_id: int) -> HttpResponse:
 def bucket_create(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id, EDITOR)
     form = BucketForm(posted(request))
+
+    def judge() -> None:
+        actions.new_bucket(project=project, actor=request.user, **form.wanted())
+
+    if answer := drafted(request, form, judge):
+        return answer
     if form.is_valid():
-        with errors_to_form(form):
+        with sent(request, form):
             bucket = actions.add_bucket(
                 project=project, actor=request.user, **form.wanted()
             )
@@ -238,8 +245,14 @@ def bucket_edit(request: Request, project_id: int, pk: int) -> HttpResponse:
     bucket = _bucket(request.user, project_id, pk)
     initial = {name: getattr(bucket, name) for name in actions.CHANGEABLE}
     form = BucketEditForm(posted(request), initial=initial)
+
+    def judge() -> None:
+        actions.set_values(source=bucket, actor=request.user, **form.cleaned_data)
+
+    if answer := drafted(request, form, judge):
+        return answer
     if form.is_valid():
-        with errors_to_form(form):
+        with sent(request, form):
             actions.change_bucket(
                 source=bucket, actor=request.user, **form.cleaned_data
             )

@@ -31,30 +31,12 @@ CHANGEABLE = (
 )
 
 
-def add_project(
-    *,
-    actor: User | None,
-    name: str,
-    mixpanel_id: int,
-    region: str,
-    environment: str = Project.Environment.PRODUCTION,
-    token: str = "",
-    organization_id: int | None = None,
-    is_b2b: bool = False,
-    service_account: ServiceAccount | None = None,
-) -> Project:
-    """Register a Mixpanel project; whoever does it becomes its first editor."""
-    project = Project(
-        name=name,
-        mixpanel_id=mixpanel_id,
-        region=region,
-        environment=environment,
-        token=Secret(token),
-        organization_id=organization_id,
-        is_b2b=is_b2b,
-        service_account=service_account,
-    )
-    _check(project, actor, token)
+def add_project(*, actor: User | None, **wanted: Any) -> Project:
+    """Register a Mixpanel project; whoever does it becomes its first editor.
+
+    wanted: see `new_project`.
+    """
+    project = new_project(actor=actor, **wanted)
     with transaction.atomic():
         project.save()
         if actor is not None:
@@ -66,19 +48,38 @@ def add_project(
     return project
 
 
+def new_project(
+    *,
+    actor: User | None,
+    name: str,
+    mixpanel_id: int,
+    region: str,
+    environment: str = Project.Environment.PRODUCTION,
+    token: str = "",
+    organization_id: int | None = None,
+    is_b2b: bool = False,
+    service_account: ServiceAccount | None = None,
+) -> Project:
+    """What `add_project` saves, checked and not saved."""
+    project = Project(
+        name=name,
+        mixpanel_id=mixpanel_id,
+        region=region,
+        environment=environment,
+        token=Secret(token),
+        organization_id=organization_id,
+        is_b2b=is_b2b,
+        service_account=service_account,
+    )
+    _check(project, actor, token)
+    return project
+
+
 def change_project(*, project: Project, actor: User | None, **changes: Any) -> Project:
     """Change any of CHANGEABLE. A `token` of "" is kept as it is."""
-    access.require(actor, project)
-    if unknown := sorted(set(changes) - set(CHANGEABLE)):
-        raise ValidationError(dict.fromkeys(unknown, "This cannot be changed."))
-    token = changes.pop("token", "")
-    before = {name: getattr(project, name) for name in changes}
-    for name, value in changes.items():
-        setattr(project, name, value)
-    _check(
-        project, actor, token, before.get("service_account", project.service_account)
-    )
-    if token:
+    before = {name: getattr(project, name) for name in changes if name in CHANGEABLE}
+    set_values(project=project, actor=actor, **changes)
+    if token := changes.pop("token", ""):
         changes["token"] = before["token"] = project.token = Secret(token)
     with transaction.atomic():
         project.save(update_fields=list(changes))
@@ -94,6 +95,17 @@ def change_project(*, project: Project, actor: User | None, **changes: Any) -> P
             release_credential(project=project)
         _poll(project)
     return project
+
+
+def set_values(*, project: Project, actor: User | None, **changes: Any) -> None:
+    """Give a project other values, checked and not saved."""
+    access.require(actor, project)
+    if unknown := sorted(set(changes) - set(CHANGEABLE)):
+        raise ValidationError(dict.fromkeys(unknown, "This cannot be changed."))
+    token, account = changes.pop("token", ""), project.service_account
+    for name, value in changes.items():
+        setattr(project, name, value)
+    _check(project, actor, token, account)
 
 
 def _check(

@@ -51,6 +51,11 @@ class ProjectEditForm(ActionForm):
         help_text="Event imports into a B2B project need a company column.",
     )
 
+    sections = (
+        ("Credentials", ("service_account", "token")),
+        ("More about it", ("environment", "organization_id", "is_b2b")),
+    )
+
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         accounts = ServiceAccount.objects.visible_to(user).present()

@@ -5,6 +5,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
+from mixadmin.accounts.drafts import drafted, sent
 from mixadmin.accounts.requests import Request
 from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import (
@@ -97,8 +98,14 @@ def with_job_counts(projects: ProjectQuerySet) -> ProjectQuerySet:
 @page
 def project_create(request: Request) -> HttpResponse:
     form = ProjectForm(posted(request), user=request.user)
+
+    def judge() -> None:
+        actions.new_project(actor=request.user, **form.cleaned_data)
+
+    if answer := drafted(request, form, judge):
+        return answer
     if form.is_valid():
-        with errors_to_form(form):
+        with sent(request, form):
             project = actions.add_project(actor=request.user, **form.cleaned_data)
             messages.success(request, f"{project.name} was added.")
             return redirect(project)
@@ -115,8 +122,14 @@ def project_edit(request: Request, pk: int) -> HttpResponse:
     if kept := project.service_account_id:
         pick = form.fields["service_account"]
         pick.queryset = pick.queryset | pick.queryset.model.objects.filter(pk=kept)  # type: ignore[attr-defined]
+
+    def judge() -> None:
+        actions.set_values(project=project, actor=request.user, **form.cleaned_data)
+
+    if answer := drafted(request, form, judge):
+        return answer
     if form.is_valid():
-        with errors_to_form(form):
+        with sent(request, form):
             actions.change_project(
                 project=project, actor=request.user, **form.cleaned_data
             )

@@ -30,7 +30,16 @@ from .models import ServiceAccount, may_change, may_use
 MAX_SECRET = 400
 
 
-def add_service_account(
+def add_service_account(*, actor: User | None, **wanted: Any) -> ServiceAccount:
+    """Register a service account that exists at Mixpanel. wanted: see `new_account`."""
+    account = new_account(actor=actor, **wanted)
+    with transaction.atomic():
+        account.save()
+        record(actor=actor, verb="added", target=account)
+    return account
+
+
+def new_account(
     *,
     actor: User | None,
     username: str,
@@ -40,7 +49,7 @@ def add_service_account(
     role: str = "",
     expires_at: datetime | None = None,
 ) -> ServiceAccount:
-    """Register a service account that exists at Mixpanel."""
+    """What `add_service_account` saves, checked and not saved."""
     account = ServiceAccount(
         username=username,
         secret=Secret(secret),
@@ -57,9 +66,6 @@ def add_service_account(
         raise ValidationError({**error.update_error_dict({}), **problems}) from None
     if problems:
         raise ValidationError(problems)
-    with transaction.atomic():
-        account.save()
-        record(actor=actor, verb="added", target=account)
     return account
 
 
@@ -67,11 +73,8 @@ def change_service_account(
     *, account: ServiceAccount, actor: User | None, **changes: Any
 ) -> ServiceAccount:
     """Change what is noted about an account: organization_id, role, expires_at."""
-    _require_change(actor, account)
     before = {name: getattr(account, name) for name in changes}
-    for name, value in changes.items():
-        setattr(account, name, value)
-    account.full_clean(exclude=["secret"])
+    set_notes(account=account, actor=actor, **changes)
     fields = list(changes)
     if "expires_at" in changes and changes["expires_at"] != before["expires_at"]:
         account.warned_days = None
@@ -85,6 +88,14 @@ def change_service_account(
         }
         record(actor=actor, verb="changed", target=account, changes=told)
     return account
+
+
+def set_notes(*, account: ServiceAccount, actor: User | None, **changes: Any) -> None:
+    """Note other values about an account, checked and not saved."""
+    _require_change(actor, account)
+    for name, value in changes.items():
+        setattr(account, name, value)
+    account.full_clean(exclude=["secret"])
 
 
 def set_secret(

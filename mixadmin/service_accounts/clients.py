@@ -1,6 +1,6 @@
 """Clients for Mixpanel from a stored credential: the one place a secret leaves."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import MixpanelError
 from mixadmin.mixpanel.http import Timeouts
+from mixadmin.mixpanel.rehearsal import Rehearsed, rehearse
 from mixadmin.projects import access
 from mixadmin.projects.models import Project
 
@@ -48,6 +49,17 @@ def client_for_account(
     )
     with client:
         yield client
+
+
+def rehearsed(project: Project, call: Callable[[MixpanelClient], object]) -> Rehearsed:
+    """What a call for a project would send first. Nothing is sent, no secret is read."""
+    return rehearse(
+        call,
+        region=project.region,
+        project_id=project.mixpanel_id,
+        app_url=settings.MIXPANEL_APP_URL,
+        ingestion_url=settings.MIXPANEL_INGESTION_URL,
+    )
 
 
 @contextmanager

@@ -45,6 +45,7 @@ class AccountForm(NotesForm):
         asked=True,
     )
     field_order = ("username", "secret", "region")
+    sections = (("Notes", ("organization_id", "role", "expires_at")),)
 
 
 class SecretForm(ActionForm):

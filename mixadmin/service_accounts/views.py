@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
+from mixadmin.accounts.drafts import drafted, sent
 from mixadmin.accounts.requests import Request
 from mixadmin.common.forms import errors_to_form, posted
 from mixadmin.common.pages import (
@@ -95,8 +96,14 @@ def account_list(request: Request) -> HttpResponse:
 @page
 def account_create(request: Request) -> HttpResponse:
     form = AccountForm(posted(request))
+
+    def judge() -> None:
+        actions.new_account(actor=request.user, **form.cleaned_data)
+
+    if answer := drafted(request, form, judge):
+        return answer
     if form.is_valid():
-        with errors_to_form(form):
+        with sent(request, form):
             account = actions.add_service_account(
                 actor=request.user, **form.cleaned_data
             )
@@ -112,8 +119,14 @@ def account_edit(request: Request, pk: int) -> HttpResponse:
     names = ("organization_id", "role", "expires_at")
     initial = {name: getattr(account, name) for name in names}
     form = NotesForm(posted(request), initial=initial)
+
+    def judge() -> None:
+        actions.set_notes(account=account, actor=request.user, **form.cleaned_data)
+
+    if answer := drafted(request, form, judge):
+        return answer
     if form.is_valid():
-        with errors_to_form(form):
+        with sent(request, form):
             actions.change_service_account(
                 account=account, actor=request.user, **form.cleaned_data
             )

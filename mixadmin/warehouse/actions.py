@@ -25,6 +25,7 @@ from mixadmin.jobs.times import TIMES
 from mixadmin.mixpanel import warehouse as wire
 from mixadmin.mixpanel.client import MixpanelClient
 from mixadmin.mixpanel.errors import NotFound
+from mixadmin.mixpanel.rehearsal import Rehearsed
 from mixadmin.projects import access
 from mixadmin.projects.managed import (
     digest,
@@ -42,7 +43,7 @@ from mixadmin.projects.managed import (
     without_empty,
 )
 from mixadmin.projects.models import Project, RemoteObject
-from mixadmin.service_accounts.clients import for_job
+from mixadmin.service_accounts.clients import for_job, rehearsed
 
 from . import databricks
 from .kinds import WAREHOUSES, check_source, frequency_label, nanoseconds
@@ -62,6 +63,20 @@ SKEW = timedelta(seconds=5)
 
 
 def create_source(
+    *, project: Project, actor: User | None, **wanted: Any
+) -> tuple[WarehouseSource, Job]:
+    """Save a warehouse and queue its creation at Mixpanel. wanted: see `new_source`."""
+    source = new_source(project=project, actor=actor, **wanted)
+    with transaction.atomic():
+        source.save()
+        record(actor=actor, verb="asked to create", target=source)
+        job = enqueue_for(
+            source, actor, "warehouse.create_source", f"Connect warehouse {source.name}"
+        )
+    return source, job
+
+
+def new_source(
     *,
     project: Project,
     actor: User | None,
@@ -69,8 +84,8 @@ def create_source(
     warehouse_type: str,
     connection: dict[str, Any],
     accepted_warnings: Iterable[str] = (),
-) -> tuple[WarehouseSource, Job]:
-    """Save a warehouse and queue its creation at Mixpanel."""
+) -> WarehouseSource:
+    """What `create_source` saves, checked and not saved."""
     access.require(actor, project)
     clear, secret = split_connection(warehouse_type, connection)
     source = WarehouseSource(
@@ -82,13 +97,7 @@ def create_source(
         accepted_warnings=list(accepted_warnings),
     )
     source.full_clean()
-    with transaction.atomic():
-        source.save()
-        record(actor=actor, verb="asked to create", target=source)
-        job = enqueue_for(
-            source, actor, "warehouse.create_source", f"Connect warehouse {name}"
-        )
-    return source, job
+    return source
 
 
 def split_connection(
@@ -110,33 +119,18 @@ def change_source(
     *,
     source: WarehouseSource,
     actor: User | None,
-    name: str | None = None,
     connection: dict[str, Any] | None = None,
-    accepted_warnings: Iterable[str] = (),
+    **wanted: Any,
 ) -> Job:
     """Queue another name or other connection values. What is left out stays.
 
-    The row takes them over when Mixpanel has accepted them.
+    The row takes them over when Mixpanel has accepted them. wanted: see
+    `changed_source`.
     """
-    access.require(actor, source.project)
-    require_active(source)
-    if _changes_of(source).unfinished().exists():
-        raise Refused(
-            "Another change of it is not finished. Wait for its end, or cancel it.",
-            code="change_pending",
-        )
+    changed = changed_source(
+        source=source, actor=actor, connection=connection, **wanted
+    )
     clear, secret = split_connection(source.warehouse_type, connection or {})
-    changed = WarehouseSource.objects.get(pk=source.pk)
-    changed.name = source.name if name is None else name
-    changed.connection, changed.secrets = _with(source, clear, secret)
-    changed.accepted_warnings = list(accepted_warnings)
-    if not clear and not secret and changed.name == source.name:
-        raise Refused("Nothing is different from what it was.", code="no_change")
-    if changed.adopted and (clear or secret):
-        # Nothing of its connection is known here, so only what is given is checked.
-        findings = check_source(source.warehouse_type, clear | secret, partial=True)
-        raise_for(findings, changed.accepted_warnings)
-    changed.full_clean()
     with transaction.atomic():
         pending = {"name": changed.name, "connection": clear, "secrets": secret}
         _set(
@@ -161,6 +155,37 @@ def change_source(
             f"Change warehouse {changed.name}",
             {"rename": changed.name != source.name, "keys": keys},
         )
+
+
+def changed_source(
+    *,
+    source: WarehouseSource,
+    actor: User | None,
+    name: str | None = None,
+    connection: dict[str, Any] | None = None,
+    accepted_warnings: Iterable[str] = (),
+) -> WarehouseSource:
+    """The warehouse as `change_source` would have it, checked and not saved."""
+    access.require(actor, source.project)
+    require_active(source)
+    if _changes_of(source).unfinished().exists():
+        raise Refused(
+            "Another change of it is not finished. Wait for its end, or cancel it.",
+            code="change_pending",
+        )
+    clear, secret = split_connection(source.warehouse_type, connection or {})
+    changed = WarehouseSource.objects.get(pk=source.pk)
+    changed.name = source.name if name is None else name
+    changed.connection, changed.secrets = _with(source, clear, secret)
+    changed.accepted_warnings = list(accepted_warnings)
+    if not clear and not secret and changed.name == source.name:
+        raise Refused("Nothing is different from what it was.", code="no_change")
+    if changed.adopted and (clear or secret):
+        # Nothing of its connection is known here, so only what is given is checked.
+        findings = check_source(source.warehouse_type, clear | secret, partial=True)
+        raise_for(findings, changed.accepted_warnings)
+    changed.full_clean()
+    return changed
 
 
 def _with(
@@ -214,6 +239,20 @@ def forget_source(*, source: WarehouseSource, actor: User | None) -> None:
 
 
 def create_import(
+    *, project: Project, actor: User | None, **wanted: Any
+) -> tuple[WarehouseImport, Job]:
+    """Save an import and queue its creation at Mixpanel. wanted: see `new_import`."""
+    row = new_import(project=project, actor=actor, **wanted)
+    with transaction.atomic():
+        row.save()
+        record(actor=actor, verb="asked to create", target=row)
+        job = enqueue_for(
+            row, actor, "warehouse.create_import", f"Create import {row.name}"
+        )
+    return row, job
+
+
+def new_import(
     *,
     project: Project,
     actor: User | None,
@@ -226,8 +265,8 @@ def create_import(
     frequency: str | None = None,
     databricks_params: dict[str, Any] | None = None,
     accepted_warnings: Iterable[str] = (),
-) -> tuple[WarehouseImport, Job]:
-    """Save an import and queue its creation at Mixpanel.
+) -> WarehouseImport:
+    """What `create_import` saves, checked and not saved.
 
     fields: the fields of its kind, by the names of Mixpanel's API. frequency: a slug of
     kinds.FREQUENCIES; a One-Time import needs none.
@@ -268,13 +307,7 @@ def create_import(
     problems = [p for p in problems if p.update_error_dict({})]
     if problems:
         raise merged(*problems)
-    with transaction.atomic():
-        row.save()
-        record(actor=actor, verb="asked to create", target=row)
-        job = enqueue_for(
-            row, actor, "warehouse.create_import", f"Create import {name}"
-        )
-    return row, job
+    return row
 
 
 def _read_frequency(
@@ -347,6 +380,22 @@ def change_databricks_params(
     accepted_warnings: Iterable[str] = (),
 ) -> Job:
     """Queue another cluster config. It replaces the old one as a whole."""
+    check_new_cluster(
+        warehouse_import=warehouse_import,
+        databricks_params=databricks_params,
+        accepted_warnings=accepted_warnings,
+    )
+    wanted = {"databricks_params": databricks_params or None}
+    return _patch(warehouse_import, actor, "Change the cluster config of", wanted)
+
+
+def check_new_cluster(
+    *,
+    warehouse_import: WarehouseImport,
+    databricks_params: dict[str, Any] | None,
+    accepted_warnings: Iterable[str] = (),
+) -> None:
+    """Raise for what `change_databricks_params` does not queue."""
     source = warehouse_import.source
     if source is None or source.warehouse_type != "databricks":
         raise Refused(
@@ -366,8 +415,6 @@ def change_databricks_params(
         field = "databricks_params"
         findings.append(Finding(field, message, "keys_vanish", warning=True))
     raise_for(findings, accepted_warnings)
-    wanted = {"databricks_params": databricks_params or None}
-    return _patch(warehouse_import, actor, "Change the cluster config of", wanted)
 
 
 def _patch(
@@ -679,6 +726,15 @@ def plan_delete_source(job: Job) -> Plan:
     )
 
 
+def ask_to_create(client: MixpanelClient, row: WarehouseImport) -> wire.WarehouseImport:
+    return client.warehouse.create_import(row.kind, request_body(row))
+
+
+def rehearsed_import(row: WarehouseImport) -> Rehearsed:
+    """The request that would create it."""
+    return rehearsed(row.project, lambda client: ask_to_create(client, row))
+
+
 def request_body(row: WarehouseImport) -> dict[str, Any]:
     """The body of the create request: what is set, and nothing else."""
     assert row.source is not None
@@ -766,7 +822,7 @@ def plan_create_import(job: Job) -> Plan:
 
     return Plan(
         known=lambda client: [str(i.id) for i in client.warehouse.list_imports()],
-        send=lambda client: client.warehouse.create_import(row.kind, body),
+        send=lambda client: ask_to_create(client, row),
         find=find,
         save=save,
         fingerprint=digest("import", row.kind, body),

@@ -85,10 +85,15 @@ class SourceForm(ActionForm):
         *args: Any,
         warehouse: Warehouse | None,
         source: WarehouseSource | None = None,
+        like: WarehouseSource | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.entries = warehouse.fields if warehouse else ()
+        self.sections = (
+            ("Connection", [entry.name for entry in self.entries]),
+            ("More", ["more"]),
+        )
         self.source = source
         self.fields["warehouse_type"].initial = warehouse.slug if warehouse else ""
         self.fields.update(catalogue_fields(self.entries))
@@ -101,6 +106,9 @@ class SourceForm(ActionForm):
             )
         if source:
             self._keep_values(source)
+        if like:
+            # What is secret is not in `connection`, and is typed anew.
+            self.initial = {**like.connection, "name": f"{like.name} (copy)"}
 
     def _keep_values(self, source: WarehouseSource) -> None:
         self.fields["name"].initial = source.name
@@ -113,10 +121,6 @@ class SourceForm(ActionForm):
                 field.offer([("", KEEP), *known])
             if entry.secret:
                 field.help_text = f"{entry.help} Leave empty to keep it.".strip()
-
-    @property
-    def has_secrets(self) -> bool:
-        return any(entry.secret for entry in self.entries)
 
     def connection(self) -> Any:
         """What was given; of an old warehouse only what is another value."""
@@ -218,14 +222,17 @@ class ClusterForm(ActionForm):
 
     @property
     def cluster_view(self) -> str:
-        view = self.data.get("databricks_view", "") if self.is_bound else "form"
-        return "json" if view == "json" else "form"
+        values = self.data if self.is_bound else self.initial
+        return "json" if values.get("databricks_view") == "json" else "form"
+
+    @property
+    def cluster_fields(self) -> list[BoundField]:
+        return [self[CLUSTER + entry.name] for entry in CLUSTER_ENTRIES]
 
     @property
     def shown_cluster_fields(self) -> list[BoundField]:
-        if self.cluster_view == "json":
-            return [self["databricks_json"]]
-        return [self[CLUSTER + entry.name] for entry in CLUSTER_ENTRIES]
+        as_json = self.cluster_view == "json"
+        return [self["databricks_json"]] if as_json else self.cluster_fields
 
     def databricks_params(self) -> dict[str, Any] | None:
         """What was given, None when nothing was."""
@@ -296,10 +303,12 @@ class ImportForm(ClusterForm):
         sources: Iterable[WarehouseSource],
         kind: str = "",
         source: WarehouseSource | None = None,
+        like: WarehouseImport | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
         self.kind = KINDS.get(kind)
+        self.source = source
         self.warehouse = WAREHOUSES.get(source.warehouse_type) if source else None
         self.paths = {"run_every": "frequency", "warehouse_type": "source"}
         creatable = [(k.slug, k.label) for k in KINDS.values() if k.creatable]
@@ -331,10 +340,16 @@ class ImportForm(ClusterForm):
             **(kind_fields(self.kind) if self.kind else {}),
             **schedule,
         }
-        modes = self.kind.sync_modes if self.kind else tuple(SYNC_MODES)
-        mode_field: Any = self.fields["sync_mode"]
-        labels = [(slug, SYNC_MODES[slug].label) for slug in modes]
-        mode_field.offer([("", "Choose…"), *labels])
+        modes: Any = self.fields["sync_mode"]
+        labels = [(mode.slug, mode.label) for mode in self.modes]
+        modes.offer([("", "Choose…"), *labels])
+        fields: dict[str, Any] = self.fields
+        # A One-Time import has no frequency, and only Append reads the insert time.
+        fields["frequency"].only_if = "sync_mode=,time_based,mirror_mode,full_sync"
+        if "insert_time_column_name" in fields:
+            fields["insert_time_column_name"].only_if = "sync_mode=,time_based"
+        if "company_column_name" in fields and project.is_b2b:
+            fields["company_column_name"].asked = True
         for entry in self.kind.fields if self.kind else ():
             if entry.fields:
                 self.paths[entry.name] = f"{entry.name}.{entry.fields[0].name}"
@@ -344,13 +359,42 @@ class ImportForm(ClusterForm):
             and source.connection.get("compute_type") != "all_purpose"
         ):
             self.add_cluster()
+        if like:
+            self._copy(like)
 
     @property
     def modes(self) -> list[Any]:
-        """What the sync modes of this kind do, for a table beside the choice."""
+        """The sync modes of this kind in this warehouse."""
+        slugs = self.kind.sync_modes if self.kind else tuple(SYNC_MODES)
+        without = self.warehouse is not None and self.warehouse.mirror is None
         return [
-            SYNC_MODES[slug] for slug in (self.kind.sync_modes if self.kind else ())
+            SYNC_MODES[slug]
+            for slug in slugs
+            if not (without and slug == "mirror_mode")
         ]
+
+    def _copy(self, like: WarehouseImport) -> None:
+        suggested = {entry.name for entry in self.table_entries}
+        table = like.table_params
+        parts = like.fields.get("mixpanel_property")
+        values = {
+            "name": f"{like.name} (copy)",
+            "sync_mode": like.sync_mode,
+            "frequency": frequency_of(like.run_every) or "",
+            **like.fields,
+            **{f"table_params.{k}": v for k, v in table.items() if k in suggested},
+            "table_params": {k: v for k, v in table.items() if k not in suggested}
+            or None,
+            **(
+                {f"mixpanel_property.{k}": v for k, v in parts.items()}
+                if isinstance(parts, dict)
+                else {}
+            ),
+            **cluster_texts(
+                (like.databricks_params or {}).get("export_cluster_config")
+            ),
+        }
+        self.initial.update({k: v for k, v in values.items() if k in self.fields})
 
     def _group(self, names: Iterable[str]) -> list[BoundField]:
         return [self[name] for name in names]

@@ -109,6 +109,36 @@ def effective_run_every(sync_mode: object, run_every: int | None) -> int | None:
     return 0 if sync_mode == "one_time" else run_every
 
 
+def consequences(
+    sync_mode: object, warehouse_type: object, run_every: object
+) -> list[str]:
+    """What an import that is created will do, load and cost, a sentence each."""
+    mode, warehouse = lookup(SYNC_MODES, sync_mode), lookup(WAREHOUSES, warehouse_type)
+    if mode is None:
+        return []
+    found = [mode.summary]
+    if run_every == 0 and mode.slug != "one_time":
+        found.append(
+            "Nothing runs by itself: each run is asked for, here or by a tool."
+        )
+    else:
+        found.append(
+            "The first run starts soon after it is created, and loads the whole table. "
+            "How many rows that are is not known before."
+        )
+    found.append(f"Billed: {mode.billed[0].lower()}{mode.billed[1:]}")
+    if mode.removes_properties:
+        found.append("A property that is gone from the table goes in Mixpanel, too.")
+    if mode.slug == "mirror_mode" and warehouse and warehouse.mirror:
+        facts = warehouse.mirror
+        found += [
+            f"Mirror on {warehouse.label} needs: {facts.prerequisite}.",
+            f"It dies {facts.dies_after_days} days after its last successful run: "
+            f"{facts.dies_why}.",
+        ]
+    return found
+
+
 def check_import(
     *,
     kind: object,

@@ -1,3 +1,6 @@
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.http import HttpResponse, QueryDict
@@ -5,11 +8,13 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from mixadmin.accounts.drafts import draft_of, drafted, keep_draft, sent
 from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
-from mixadmin.common.forms import ActionForm, errors_to_form, posted
+from mixadmin.common.forms import ActionForm, carried, errors_to_form, posted
 from mixadmin.common.pages import (
     choice,
+    liked,
     page,
 )
 from mixadmin.projects.access import EDITOR, get_project, role_in
@@ -21,6 +26,7 @@ from .access import get_import as _import
 from .access import get_source as _source
 from .forms import (
     AdoptForm,
+    ClusterForm,
     DatabricksForm,
     DeleteImportForm,
     DeleteSourceForm,
@@ -33,6 +39,14 @@ from .forms import (
 )
 from .kinds import KINDS, WAREHOUSES
 from .models import WarehouseImport, WarehouseSource
+from .sync_modes import consequences
+
+STEPS = {
+    "choose": "Kind and warehouse",
+    "fields": "Table, columns, schedule",
+    "plan": "Plan",
+}
+
 
 # --- Warehouses -----------------------------------------------------------------------
 
@@ -40,24 +54,38 @@ from .models import WarehouseImport, WarehouseSource
 @page
 def source_create(request: Request, project_id: int) -> HttpResponse:
     project = get_project(request.user, project_id, EDITOR)
-    data = posted(request)
-    slug = (
-        choice(request, "type", WAREHOUSES)
-        if data is None
-        else data.get("warehouse_type", "")
-    )
+    data, draft = posted(request), draft_of(request)
+    like = liked(request, WarehouseSource.objects.filter(project=project))
+    if data is not None:
+        slug = data.get("warehouse_type", "")
+    else:
+        slug = like.warehouse_type if like else choice(request, "type", WAREHOUSES)
     warehouse = WAREHOUSES.get(slug)
-    form = SourceForm(data, warehouse=warehouse)
+    form = SourceForm(data, warehouse=warehouse, like=like)
+    drawn = draft.data.get("warehouse_type", [""])[-1] if draft else ""
+
+    def wanted() -> dict[str, Any]:
+        names = ("name", "warehouse_type")
+        return {
+            "project": project,
+            "actor": request.user,
+            "connection": form.connection(),
+            "accepted_warnings": form.accepted_warnings,
+            **{name: form.cleaned_data[name] for name in names},
+        }
+
+    fits = bool(slug) and slug == drawn and like is None
+    if answer := drafted(
+        request,
+        form,
+        lambda: actions.new_source(**wanted()),
+        draft=draft,
+        fits=fits,
+    ):
+        return answer
     if form.is_valid():
-        with errors_to_form(form):
-            source, _ = actions.create_source(
-                project=project,
-                actor=request.user,
-                name=form.cleaned_data["name"],
-                warehouse_type=form.cleaned_data["warehouse_type"],
-                connection=form.connection(),
-                accepted_warnings=form.accepted_warnings,
-            )
+        with sent(request, form):
+            source, _ = actions.create_source(**wanted())
             messages.success(request, f"{source} is being connected.")
             return redirect(source)
     context = {
@@ -65,6 +93,7 @@ def source_create(request: Request, project_id: int) -> HttpResponse:
         "form": form,
         "warehouse": warehouse,
         "warehouses": WAREHOUSES.values(),
+        "continue_url": f"?type={drawn}" if drawn in WAREHOUSES else "",
         "egress": warehouse.egress.get(project.region, ()) if warehouse else (),
     }
     return render(request, "warehouse/source_form.html", context, status=form.status)
@@ -75,15 +104,21 @@ def source_edit(request: Request, project_id: int, pk: int) -> HttpResponse:
     source = _source(request.user, project_id, pk, EDITOR)
     warehouse = WAREHOUSES.get(source.warehouse_type)
     form = SourceForm(posted(request), warehouse=warehouse, source=source)
+
+    def wanted() -> dict[str, Any]:
+        return {
+            "source": source,
+            "actor": request.user,
+            "name": form.cleaned_data["name"],
+            "connection": form.connection(),
+            "accepted_warnings": form.accepted_warnings,
+        }
+
+    if answer := drafted(request, form, lambda: actions.changed_source(**wanted())):
+        return answer
     if form.is_valid():
-        with errors_to_form(form):
-            actions.change_source(
-                source=source,
-                actor=request.user,
-                name=form.cleaned_data["name"],
-                connection=form.connection(),
-                accepted_warnings=form.accepted_warnings,
-            )
+        with sent(request, form):
+            actions.change_source(**wanted())
             messages.success(request, f"{source} is being changed.")
             return redirect(source)
     context = {"project": source.project, "source": source, "form": form}
@@ -119,26 +154,73 @@ def source_forget(request: Request, project_id: int, pk: int) -> HttpResponse:
 
 @page
 def import_create(request: Request, project_id: int) -> HttpResponse:
+    """Kind and warehouse, then what belongs to them, then the plan, then the import.
+
+    A page says by `step` what it wants: the other pages, or, without it, the import.
+    What was typed goes along from page to page.
+    """
     project = get_project(request.user, project_id, EDITOR)
     sources = list(WarehouseSource.objects.filter(project=project).present())
     by_key = {str(row.pk): row for row in sources}
     data, switch, problem = _switched(request)
-    if data is None:
+    draft = draft_of(request)
+    rows = WarehouseImport.objects.filter(project=project)
+    like = liked(request, rows.select_related("source"))
+    if data is not None:
+        kind, source_key = data.get("kind", ""), data.get("source", "")
+    elif like is not None:
+        kind, source_key = like.kind, str(like.source_id)
+    else:
         kind = choice(request, "kind", KINDS)
         source_key = choice(request, "source", by_key)
-    else:
-        kind, source_key = data.get("kind", ""), data.get("source", "")
     source = by_key.get(source_key)
-    form = ImportForm(data, project=project, sources=sources, kind=kind, source=source)
+    form = ImportForm(
+        data, project=project, sources=sources, kind=kind, source=source, like=like
+    )
+
+    def plan(ticked: Iterable[str]) -> WarehouseImport:
+        wanted = {**form.wanted(), "accepted_warnings": list(ticked)}
+        return actions.new_import(project=project, actor=request.user, **wanted)
+
+    drawn = [draft.data.get(n, [""])[-1] for n in ("kind", "source")] if draft else []
+    fits = bool(kind and source) and drawn == [kind, source_key] and like is None
+    if answer := drafted(
+        request,
+        form,
+        lambda: plan(form.accepted_warnings),
+        draft=draft,
+        fits=fits,
+    ):
+        return answer
+    step = data.get("step", "create") if data is not None else ""
+    planned = None
     if problem:
         form.add_error("databricks_json", problem)
-    elif not switch and form.is_valid():
-        with errors_to_form(form):
-            row, _ = actions.create_import(
-                project=project, actor=request.user, **form.wanted()
-            )
-            messages.success(request, f"{row} is being created.")
-            return redirect(row)
+    if switch and request.htmx:
+        return _other_side(request, form)
+    if not problem and (step in ("choose", "fields") or switch):
+        form.unjudge()
+    elif not problem and form.is_valid():
+        if step == "plan":
+            keep_draft(request, form)
+            with errors_to_form(form):
+                plan(form.accepted_warnings)
+        else:
+            with sent(request, form):
+                row, _ = actions.create_import(
+                    project=project, actor=request.user, **form.wanted()
+                )
+                messages.success(request, f"{row} is being created.")
+                return redirect(row)
+        if not form.errors:
+            # Only ticks are missing, if anything.
+            codes = [warning.code for warning in form.warnings]
+            with errors_to_form(form):
+                planned = plan([*form.accepted_warnings, *codes])
+    ready = bool(kind in KINDS and source) or form.errors
+    shown = "plan" if planned else "fields"
+    if not planned and (step == "choose" or not ready):
+        shown = "choose"
     context = {
         "project": project,
         "form": form,
@@ -146,9 +228,34 @@ def import_create(request: Request, project_id: int) -> HttpResponse:
         "kind": kind,
         "sources": sources,
         "source": source,
-        "is_ready": data is not None or bool(kind and source),
+        "steps": [(label, slug == shown) for slug, label in STEPS.items()],
+        "continue_url": _continue(drawn, by_key),
     }
-    return render(request, "warehouse/import_form.html", context, status=form.status)
+    status = form.status
+    if data is not None:
+        along = carried(data, form if shown == "fields" else None)
+        own = ("kind", "source") if shown == "choose" else ()
+        context["carried"] = [pair for pair in along if pair[0] not in own]
+    if planned:
+        status = 200 if step == "plan" else status
+        context |= {
+            "planned": planned,
+            "sending": actions.rehearsed_import(planned),
+            "consequences": consequences(
+                planned.sync_mode,
+                planned.source.warehouse_type if planned.source else "",
+                planned.run_every,
+            ),
+        }
+    template = f"warehouse/import_{shown}.html"
+    return render(request, template, context, status=status)
+
+
+def _continue(drawn: list[str], sources: Mapping[str, Any]) -> str:
+    """Where the page of a draft is, "" where its kind or warehouse is gone."""
+    if not drawn or drawn[0] not in KINDS or drawn[1] not in sources:
+        return ""
+    return f"?kind={drawn[0]}&source={drawn[1]}"
 
 
 def _switched(request: Request) -> tuple[QueryDict | None, str, ValidationError | None]:
@@ -241,27 +348,38 @@ def _ask(
     return render(request, "warehouse/ask.html", context, status=form.status)
 
 
+def _other_side(request: Request, form: ClusterForm) -> HttpResponse:
+    """The cluster as the other one of fields and JSON, or why it cannot be."""
+    return render(request, "_checked.html", {"fields": form.shown_cluster_fields})
+
+
 @page
 def import_databricks(request: Request, project_id: int, pk: int) -> HttpResponse:
     row = _import(request.user, project_id, pk, EDITOR)
     old = (row.databricks_params or {}).get("export_cluster_config")
     data, switch, problem = _switched(request)
     form = DatabricksForm(data, config=old)
-    vanishing: list[str] = []
+
+    def wanted() -> dict[str, Any]:
+        return {
+            "warehouse_import": row,
+            "databricks_params": form.databricks_params(),
+            "accepted_warnings": form.accepted_warnings,
+        }
+
+    if answer := drafted(request, form, lambda: actions.check_new_cluster(**wanted())):
+        return answer
+    changes: list[tuple[str, Any, Any]] = []
     if problem:
         form.add_error("databricks_json", problem)
-    elif form.is_valid():
-        wanted = form.databricks_params()
-        new = (wanted or {}).get("export_cluster_config")
-        vanishing = databricks.vanishing_keys(old, new)
+    if switch in ("form", "json") and request.htmx:
+        return _other_side(request, form)
+    if not problem and form.is_valid():
+        new = (form.databricks_params() or {}).get("export_cluster_config")
+        changes = databricks.differs(old, new)
         if not switch:
-            with errors_to_form(form):
-                actions.change_databricks_params(
-                    warehouse_import=row,
-                    actor=request.user,
-                    databricks_params=wanted,
-                    accepted_warnings=form.accepted_warnings,
-                )
+            with sent(request, form):
+                actions.change_databricks_params(actor=request.user, **wanted())
                 messages.success(request, f"The cluster of {row} is being changed.")
                 return redirect(row)
     context = {
@@ -269,7 +387,9 @@ def import_databricks(request: Request, project_id: int, pk: int) -> HttpRespons
         "import": row,
         "form": form,
         "old": old,
-        "vanishing": vanishing,
+        "changes": changes,
+        "vanishing": [key for key, _, theirs in changes if theirs is None],
+        "looked": switch == "check" and not form.errors,
     }
     template = "warehouse/import_databricks.html"
     return render(request, template, context, status=form.status)

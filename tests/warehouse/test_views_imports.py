@@ -178,10 +178,11 @@ def test_where_sources_disagree_a_person_ticks(page, project, source):
 
 
 def test_another_kind_shows_its_fields_and_keeps_what_was_typed(page, project, source):
-    sent = events(source, kind="people", switch="choose")
+    sent = events(source, kind="people", step="fields")
     answer = send(page, url("import_create", project), **sent)
     assert answer.status_code == 200
-    assert 'name="event_name"' not in answer.text
+    assert 'id="id_event_name"' not in answer.text
+    assert '<input type="hidden" name="event_name" value="Order">' in answer.text
     assert 'value="customer"' in answer.text
     assert 'value="Orders"' in answer.text
     assert not WarehouseImport.objects.exists()
