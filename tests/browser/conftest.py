@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items):
         if not str(item.path).startswith(here):
             continue
         item.add_marker("browser")
-        item.add_marker(pytest.mark.timeout(240))
+        item.add_marker(pytest.mark.timeout(240, func_only=True))
         own = "demo" if "demo" in item.fixturenames else "own"
         item.add_marker(pytest.mark.xdist_group(own))
 

@@ -26,7 +26,7 @@ from mixadmin.sandbox.control import Control
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "correct horse battery staple"
 # A busy machine with two cores starts a dozen processes in this.
-PATIENCE = 150.0
+PATIENCE = 300.0
 
 
 @dataclass

@@ -27,12 +27,14 @@ PAGES = {
     "projects:detail": "/projects/{shop}/",
     "projects:detail / connectors closed": "/projects/{india}/",
     "projects:edit": "/projects/{shop}/edit/",
+    "projects:timeline": "/projects/{shop}/timeline/",
     "projects:forget": "/projects/{shop}/forget/",
     "projects:members": "/projects/{shop}/members/",
     "service_accounts:list": "/service-accounts/",
     "service_accounts:create": "/service-accounts/create/",
     "service_accounts:detail": "/service-accounts/{account}/",
     "service_accounts:edit": "/service-accounts/{account}/edit/",
+    "service_accounts:timeline": "/service-accounts/{account}/timeline/",
     "service_accounts:secret": "/service-accounts/{account}/secret/",
     "service_accounts:forget": "/service-accounts/{account}/forget/",
     "service_accounts:organization": "/service-accounts/{account}/organization/",
@@ -99,6 +101,11 @@ PAGES = {
     "connectors:adopt": "/projects/{shop}/connectors/adopt/",
     "connectors:detail": "/projects/{shop}/connectors/{connector}/",
     "connectors:detail / failed": "/projects/{shop}/connectors/{packed}/",
+    "connectors:runs": "/projects/{shop}/connectors/{connector}/runs/",
+    "connectors:timeline": "/projects/{shop}/connectors/{connector}/timeline/",
+    "connectors:configuration": (
+        "/projects/{shop}/connectors/{connector}/configuration/"
+    ),
     "connectors:delete": "/projects/{shop}/connectors/{connector}/delete/",
     "connectors:run_detail": (
         "/projects/{shop}/connectors/{connector}/runs/{connector_run}/"
@@ -111,6 +118,7 @@ PAGES = {
     "files:bucket_create": "/projects/{shop}/files/buckets/new/",
     "files:bucket_detail": "/projects/{shop}/files/buckets/{bucket}/",
     "files:bucket_edit": "/projects/{shop}/files/buckets/{bucket}/edit/",
+    "files:bucket_timeline": "/projects/{shop}/files/buckets/{bucket}/timeline/",
     "files:bucket_credentials": "/projects/{shop}/files/buckets/{bucket}/credentials/",
     "files:bucket_delete": "/projects/{shop}/files/buckets/{bucket}/delete/",
     "files:bucket_browse": "/projects/{shop}/files/buckets/{bucket}/browse/",
@@ -158,6 +166,7 @@ POST_ONLY = {
     "warehouse:source_forget",
     "warehouse:import_run",
     "warehouse:import_pause",
+    "warehouse:import_bulk",
     "warehouse:import_resume",
     "warehouse:import_forget",
     "connectors:forget",
