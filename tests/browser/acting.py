@@ -97,6 +97,7 @@ def import_fields(kind, name):
     }
 
 
-def create_import(page):
-    """To the end of the form of a new import."""
-    press(page, "Create the import")
+def see_plan(page):
+    """From the fields of a new import to what they will do."""
+    press(page, "See the plan")
+    expect(page.get_by_role("heading", name="This will be sent")).to_be_visible()

@@ -55,7 +55,8 @@ def test_create_an_import(team, ada):
         tab_to(page, field)
         # A list goes to the choice that begins with what is typed.
         page.keyboard.type(value)
-    enter(page, page.get_by_role("button", name="Create the import").last)
+    enter(page, page.get_by_role("button", name="See the plan"))
+    enter(page, page.get_by_role("button", name="Create the import"))
     expect(page.get_by_role("heading", level=1)).to_contain_text("By keyboard")
     objects = team.own.sandbox.objects
     until(lambda: objects(team.mixpanel_id)["imports"], "the import")

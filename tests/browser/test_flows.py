@@ -13,13 +13,13 @@ from playwright.sync_api import expect
 
 from tests.browser.acting import (
     KINDS,
-    create_import,
     expect_state,
     fill,
     follow,
     import_fields,
     labelled,
     press,
+    see_plan,
 )
 from tests.browser.installation import PASSWORD, until
 from tests.browser.looking import LAPTOP
@@ -67,7 +67,9 @@ def test_create_each_kind_of_import_and_watch_its_run(kind, team, ada):
     press(page, "Go on")
     fill(page, import_fields(kind, f"My {kind}"))
     watched.is_fine()
-    create_import(page)
+    see_plan(page)
+    watched.is_fine()
+    press(page, "Create the import")
     expect(page.get_by_role("heading", level=1)).to_contain_text(f"My {kind}")
     # From here on nobody touches the page.
     expect_state(page, "Succeeded")

@@ -4,11 +4,11 @@ from playwright.sync_api import expect
 
 from tests.browser.acting import (
     KINDS,
-    create_import,
     fill,
     follow,
     import_fields,
     press,
+    see_plan,
 )
 from tests.browser.conftest import sign_in
 from tests.browser.installation import until
@@ -45,7 +45,8 @@ def test_list_filter_create_and_pause(own, look, team):
     page.get_by_role("radio", name=KINDS["people"].words).check()
     press(page, "Go on")
     fill(page, import_fields("people", "Gamma"))
-    create_import(page)
+    see_plan(page)
+    press(page, "Create the import")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Gamma")
     objects = own.sandbox.objects
     until(lambda: len(objects(team.mixpanel_id)["imports"]) == 3, "the import")
