@@ -116,3 +116,15 @@ def test_times_of_one_session_are_shown_in_utc_and_back_again(page, project):
     assert " UTC</time>" in shown()
     page.post(SWITCH, {"times": "own"})
     assert " JST</time>" in shown()
+
+
+def test_a_page_is_told_how_it_is_liked(page, owner):
+    assert '<html lang="en">' in page.get(PAGE).content.decode()
+    for name, value in LIKED.items():
+        setattr(owner, name, value)
+    owner.save()
+    html = page.get(PAGE).content.decode()
+    first = html.partition("<html ")[2].partition(">")[0]
+    assert first == (
+        'lang="en" data-theme="dark" data-density="dense" data-shortcuts="off"'
+    )

@@ -1,10 +1,12 @@
 """Single keys, the palette, and what the tab tells by itself."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
 
+from mixadmin.common.templatetags.ui import relative
 from tests.browser.conftest import sign_in
 from tests.browser.installation import until
 from tests.browser.looking import LAPTOP, PHONE
@@ -250,3 +252,21 @@ def test_times_are_in_the_zone_of_the_browser(own, look, team):
     page.get_by_role("button", name="Show Asia/Tokyo").click()
     expect(page.locator("main time").first).to_contain_text("JST")
     assert watched.problems == []
+
+
+def test_a_page_says_how_long_ago_as_the_server_does(imports):
+    now = datetime.now(UTC)
+    # Half a minute off each border, so that the time of the test does not matter.
+    seconds = [s + 30 for s in (0, 60, 59 * 60, 80 * 60, 179 * 60, 47 * 3600, 200_000)]
+    moments = [now + sign * timedelta(seconds=s) for s in seconds for sign in (1, -1)]
+    told = imports.page.evaluate(
+        """(moments) => moments.map((moment) => {
+          const time = document.createElement("time");
+          time.dateTime = moment;
+          document.body.append(time);
+          time.dispatchEvent(new Event("pointerover", {bubbles: true}));
+          return time.title;
+        })""",
+        [moment.isoformat() for moment in moments],
+    )
+    assert told == [relative(moment, now) for moment in moments]
