@@ -1,15 +1,27 @@
 """The pages of one connector and one run. What changes them is in views.py."""
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 
 from mixadmin.accounts.requests import Request
 from mixadmin.common import curl
 from mixadmin.common.charts import Chart, Part, stacked
-from mixadmin.common.pages import chips, choice, count_by, page, paged, part, tabs
+from mixadmin.common.pages import (
+    chips,
+    choice,
+    count_by,
+    csv_file,
+    page,
+    paged,
+    part,
+    tabs,
+    url_with,
+)
 from mixadmin.common.states import UNFINISHED_RUN, Presence, RunState
 from mixadmin.common.timeline import Source, timeline
 from mixadmin.jobs.models import Job
@@ -29,6 +41,12 @@ from .models import Connector, ConnectorRun
 from .sentences import connector_status
 
 RUNS_PER_PAGE = 30
+COLUMNS: dict[str, Callable[[Any], Any]] = {
+    **runs.COLUMNS,
+    "Events processed": attrgetter("num_events_processed"),
+    "Events dropped": attrgetter("num_events_dropped"),
+    "Error": attrgetter("error_message"),
+}
 LATEST_RUNS = 5
 GOING_ON = (Presence.PENDING, Presence.DELETING)
 STATUS = "connectors/_status.html"
@@ -63,7 +81,7 @@ def connector_detail(request: Request, project_id: int, pk: int) -> HttpResponse
 
 
 @page
-def connector_runs(request: Request, project_id: int, pk: int) -> HttpResponse:
+def connector_runs(request: Request, project_id: int, pk: int) -> HttpResponseBase:
     connector = get_connector(request.user, project_id, pk)
     context, stamp = _standing(request, connector)
     if request.htmx:
@@ -72,12 +90,16 @@ def connector_runs(request: Request, project_id: int, pk: int) -> HttpResponse:
     counts = count_by(known.filter(is_gap=False), "state")
     state = choice(request, "state", RunState.values)
     shown = known.filter(is_gap=False, state=state) if state else known
-    found = paged(request, shown.defer("raw"), order=("-at", "-pk"), size=RUNS_PER_PAGE)
+    shown = shown.defer("raw")
+    if "export" in request.GET:
+        return csv_file("runs", COLUMNS, shown.order_by("-at", "-pk"))
+    found = paged(request, shown, order=("-at", "-pk"), size=RUNS_PER_PAGE)
     _of(connector, found.rows)
     extra = {
         "paged": found,
         "state": state,
         "chips": chips(request, "state", RunState.choices, counts),
+        "export_url": url_with(request, export="csv"),
     }
     return render(request, "connectors/runs.html", context | extra)
 

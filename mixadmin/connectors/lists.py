@@ -37,7 +37,6 @@ SORTS = {
     "newest": ("-pk",),
     "name": ("label", "pk"),
     "state": ("state", "-pk"),
-    "type": ("connector_type", "-pk"),
     "last": ("-last_at", "-pk"),
     "events": ("-last_events", "-pk"),
 }

@@ -75,7 +75,6 @@ SORTS = {
     "made": ("-pk",),
     "name": ("name", "pk"),
     "state": ("state", "-pk"),
-    "kind": ("kind", "-pk"),
 }
 
 

@@ -255,3 +255,25 @@ def test_the_file_holds_what_the_list_shows(page, project):
     assert found["Table 0"]["State"] == "Succeeded"
     assert found["Table 2"]["Events of the last run"] == ""
     assert found["Table 2"]["Warehouse"] == "Warehouse"
+
+
+def test_the_runs_of_an_import_are_had_as_a_file(page, project):
+    [row] = imports(project, 1)
+    make.make_run(warehouse_import=row, num_events_imported=7)
+    make.make_run(
+        warehouse_import=row,
+        state=RunState.FAILED,
+        num_events_imported=None,
+        started_at=timezone.now() - timedelta(hours=1),
+        note="=HYPERLINK(1)",
+    )
+    runs = reverse("warehouse:import_runs", args=[project.pk, row.pk])
+    assert f'href="{runs}?export=csv"' in page.get(runs).text
+    answer = page.get(f"{runs}?export=csv")
+    text = b"".join(answer.streaming_content).decode()
+    first, second = csv.DictReader(io.StringIO(text))
+    assert (first["State"], first["Events imported"]) == ("Succeeded", "7")
+    assert (second["State"], second["Events imported"]) == ("Failed", "")
+    assert second["Note"] == "'=HYPERLINK(1)"
+    failed = page.get(f"{runs}?export=csv&state=failed")
+    assert b"".join(failed.streaming_content).count(b"\r\n") == 2
