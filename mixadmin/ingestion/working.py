@@ -79,6 +79,7 @@ def plan_send(job: Job) -> Work:
             if uses_account
             else _run_by_token(turn, ingestion)
         ),
+        cancel=lambda actor: cancel_ingestion(ingestion=ingestion, actor=actor),
         follow=lambda state: job_ended(job, ingestion),
         **common,
     )

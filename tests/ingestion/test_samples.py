@@ -7,6 +7,8 @@ from django.utils import timezone
 
 from mixadmin.ingestion import actions, samples
 from mixadmin.ingestion.models import Ingestion, IngestionFile, Sample
+from mixadmin.jobs import runner
+from mixadmin.jobs.actions import cancel_job
 from mixadmin.jobs.models import Job
 from tests import make
 from tests.make import run_due_jobs
@@ -155,3 +157,24 @@ def test_a_file_that_cannot_be_read_ends(file, ingest):
     [(state, _, ended)] = states(done).values()
     assert state == "failed"
     assert ended
+
+
+@pytest.mark.parametrize("state", ["claimed", "sending"])
+def test_cancelling_a_job_that_sends_stops_the_whole_ingestion(
+    file, create, owner, state, run_turns
+):
+    ingestion = create(file([event(n) for n in range(20)]), lanes=2)
+    run_due_jobs(rounds=1)
+    job = actions.jobs_of(ingestion).unfinished().first()
+    Job.objects.filter(pk=job.pk).update(state=state, token=1)
+    job.refresh_from_db()
+    cancel_job(job=job, actor=owner)
+    ingestion.refresh_from_db()
+    assert ingestion.state == Ingestion.State.CANCELLED
+    # Its worker is gone: another one finds that nothing is to be done.
+    Job.objects.filter(pk=job.pk).update(lease_until=timezone.now())
+    runner.rescue_lapsed()
+    run_turns()
+    job.refresh_from_db()
+    assert job.state == Job.State.CANCELLED
+    assert not actions.jobs_of(ingestion).unfinished().exists()
