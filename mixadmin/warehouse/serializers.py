@@ -26,6 +26,7 @@ from mixadmin.jobs.serializers import ExplainedSerializer, explained
 
 from .kinds import frequency_of
 from .models import ImportRun, WarehouseImport, WarehouseSource
+from .sentences import import_status
 
 # --- Showing --------------------------------------------------------------------------
 
@@ -138,6 +139,7 @@ class DeadlineSerializer(serializers.Serializer[Any]):
 class ImportDetailSerializer(ImportSerializer):
     """An import with what has become of it at Mixpanel."""
 
+    sentence = serializers.SerializerMethodField()
     cluster_drift = serializers.SerializerMethodField()
     mirror_deadline = serializers.SerializerMethodField()
     raw = Shown(help_text="As Mixpanel last told of it.")
@@ -145,10 +147,23 @@ class ImportDetailSerializer(ImportSerializer):
     class Meta(ImportSerializer.Meta):
         fields = [
             *ImportSerializer.Meta.fields,
+            "sentence",
             "cluster_drift",
             "mirror_deadline",
             "raw",
         ]
+
+    def get_sentence(self, row: WarehouseImport) -> str:
+        """How it stands, as its page says it; times in UTC."""
+        last = row.last_run
+        if last is not None:
+            last.warehouse_import = row
+        return import_status(
+            row,
+            last=last,
+            deadline=row.mirror_deadline(),
+            last_success_at=row.last_success_at,
+        ).sentence
 
     @extend_schema_field(DriftSerializer(many=True))
     def get_cluster_drift(self, row: WarehouseImport) -> list[dict[str, Any]]:

@@ -243,6 +243,15 @@ def test_all_runs_are_there_piece_by_piece(page, project):
     assert len(seen) == len(set(seen)) == 70
 
 
+def test_the_api_says_the_same_sentence(page, api, project):
+    row = make.make_import(project=project, history_at=timezone.now())
+    several_runs(row, 1)
+    told = api.get(f"/api/v1/projects/{project.pk}/imports/{row.pk}/").json()
+    assert told["sentence"].startswith("Healthy. Last run ")
+    shown = page.get(url("import_detail", row))
+    assert told["sentence"] == shown.context["status"].sentence
+
+
 # --- Timeline -------------------------------------------------------------------------
 
 
