@@ -1,13 +1,16 @@
 """The pages of one project. What changes it is in views.py."""
 
+import json
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 
 from mixadmin.accounts.requests import Request
-from mixadmin.common.pages import count_by, page, part
+from mixadmin.common.pages import count_by, csv_file, page, part, url_with
 from mixadmin.common.states import PRESENT, STATUSES
 from mixadmin.common.timeline import timeline
 from mixadmin.jobs.models import Job
@@ -17,6 +20,17 @@ from .access import EDITOR, get_project, role_in
 from .models import Project
 from .sentences import project_status
 from .standing import project_tabs, unfinished
+
+# The audit trail of a project as lines of a CSV.
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "At (UTC)": attrgetter("at"),
+    "Who": attrgetter("actor_name"),
+    "Did": attrgetter("verb"),
+    "What": attrgetter("target_name"),
+    "Type": attrgetter("target_type"),
+    "Id": attrgetter("target_id"),
+    "Changes": lambda entry: json.dumps(entry.changes) if entry.changes else "",
+}
 
 
 @page
@@ -49,12 +63,17 @@ def _present(rows: Any) -> Any:
 
 
 @page
-def project_timeline(request: Request, pk: int) -> HttpResponse:
+def project_timeline(request: Request, pk: int) -> HttpResponseBase:
     project = get_project(request.user, pk)
+    if "export" in request.GET:
+        return csv_file("changes", CHANGES, project.entries.order_by("-pk"))
     context, stamp = _standing(request, project)
     if request.htmx:
         return part(request, "projects/_status.html", context, stamp)
-    extra = {"timeline": timeline(request, timelines.of_project(project))}
+    extra = {
+        "timeline": timeline(request, timelines.of_project(project)),
+        "export_url": url_with(request, export="csv"),
+    }
     return render(request, "projects/timeline.html", context | extra)
 
 

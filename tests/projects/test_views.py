@@ -1,5 +1,7 @@
 """The pages of projects, and who may do what there."""
 
+import csv
+import io
 import re
 
 import pytest
@@ -472,3 +474,17 @@ def test_the_detail_tells_of_polls_that_fail(page, project):
         error_message="No connection to Mixpanel.",
     )
     assert "No connection to Mixpanel." in text(page.get(pages_of(project)["detail"]))
+
+
+def test_every_change_is_had_as_a_file(page, project, owner, viewer, client):
+    row = make.make_import(project=project)
+    page.post(f"/projects/{project.pk}/imports/{row.pk}/rename/", {"name": "=Sales"})
+    where = f"/projects/{project.pk}/timeline/"
+    assert f"{where}?export=csv" in page.get(where).text
+    answer = page.get(f"{where}?export=csv")
+    text = b"".join(answer.streaming_content).decode()
+    [line] = csv.DictReader(io.StringIO(text))
+    assert (line["Who"], line["Did"], line["What"]) == ("owner", "renamed", "'=Sales")
+    assert line["Changes"] == '{"name": ["Orders", "=Sales"]}'
+    client.force_login(viewer)
+    assert client.get(f"{where}?export=csv").status_code == 200
