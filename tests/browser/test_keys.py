@@ -158,6 +158,7 @@ def test_enter_waits_for_the_answer_to_what_was_typed_last(imports):
     page.keyboard.press("Control+k")
     page.keyboard.type("pause right")
     page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/imports/\d+/$"))
     expect(page.get_by_role("heading", level=1)).to_contain_text("Right")
     expect(page.get_by_role("main")).not_to_contain_text("Paused")
 
