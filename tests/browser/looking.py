@@ -120,7 +120,8 @@ class Watched:
 
     def is_fine(self):
         """Nothing went wrong so far, and the page can be read by everybody."""
-        assert self.problems + self.refused() + self.axe() == []
+        wrong = self.problems + self.refused() + self.axe()
+        assert not wrong, "\n".join(wrong)
 
     def spills(self):
         """What sticks out of the window to the right, "" if the page fits."""
