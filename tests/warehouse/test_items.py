@@ -381,6 +381,12 @@ def test_a_run_says_where_to_verify_it(page, project):
     row = make.make_import(project=project)
     run = make.make_run(warehouse_import=row)
     assert "$warehouse_import_id" in page.get(run.get_absolute_url()).text
+    failed = make.make_run(
+        warehouse_import=row,
+        state=RunState.FAILED,
+        started_at=timezone.now() - timedelta(hours=1),
+    )
+    assert "$warehouse_import_id" not in page.get(failed.get_absolute_url()).text
     people = make.make_import(
         project=project, name="People", kind="people", mixpanel_id=9
     )
