@@ -117,7 +117,9 @@ def create_token(*, actor: User, name: str, days: str) -> tuple[ApiToken, str]:
             user=actor, name=name, expiry=LIFETIMES[days]
         )
         changes = {"token": ["", name], "days": ["", days]}
-        record(actor=actor, verb="made an API token of", target=actor, changes=changes)
+        record(
+            actor=actor, verb="created an API token of", target=actor, changes=changes
+        )
     return token, clear
 
 

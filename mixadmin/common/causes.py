@@ -152,7 +152,7 @@ KINDS = _by_code(
         "Mixpanel's server failed. Whether it did the work is not known.",
         "Wait: it is looked up and, if nothing was done, sent again.",
         "If it lasts, see Mixpanel's status page and write to its support with the "
-        "request ID.",
+        "request id.",
         source=IMPORT_DOCS,
     ),
     _cause(
@@ -217,7 +217,7 @@ KINDS = _by_code(
         "Mixpanel does not have it",
         "It was deleted in Mixpanel, or it is in another project or another region.",
         "Look at the project's inventory.",
-        "If all of the project is missing, check its project ID and region.",
+        "If all of the project is missing, check its project id and region.",
         source="Mixpanel's API references",
         fix="project.open",
     ),
@@ -254,7 +254,7 @@ KINDS = _by_code(
         "it did the work is not known.",
         "Look at the raw answer.",
         "If it is a page from a proxy, correct the network; otherwise write to "
-        "Mixpanel's support with the request ID.",
+        "Mixpanel's support with the request id.",
         evidence="ours",
         source=OWN,
     ),
@@ -503,7 +503,7 @@ OF_QUESTIONS = {
         (
             "Try again.",
             "If it lasts, see Mixpanel's status page and write to its support with the "
-            "request ID.",
+            "request id.",
         ),
     ),
     "unreachable": (
@@ -540,8 +540,8 @@ REQUEST_TEXTS: tuple[Cause, ...] = (
         "credentials",
         "Mixpanel could not tell the project",
         "Mixpanel says “invalid project secret” when a service account is used "
-        "without a project ID, as well as for a wrong secret.",
-        "Check the project ID and the service account of the project.",
+        "without a project id, as well as for a wrong secret.",
+        "Check the project id and the service account of the project.",
         evidence="seen",
         source=ANSWERS,
         fix="project.edit",
@@ -606,7 +606,8 @@ REQUEST_TEXTS: tuple[Cause, ...] = (
         "Mixpanel starts an import by hand at most 5 times in an hour.",
         "Wait: it is started when the hour has passed.",
         fix="job.open",
-        text=r"\bsync(s|ed)? .*\bper hour|manual.syncs?.*(limit|hour)",
+        text=r"\bsync(s|ed)? .*\bper hour|manual.syncs?.*(limit|hour)"
+        r"|runs by hand in an hour",
         sample="Manual sync limit exceeded, please try again later",
     ),
     _cause(

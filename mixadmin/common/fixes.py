@@ -50,8 +50,8 @@ PLACES = {
         "Set a new secret", "service_accounts:secret", ("account",)
     ),
     "project.open": Place("Open the project", "projects:detail", _PROJECT, looks=True),
-    "project.edit": Place("Change the project", "projects:edit", _PROJECT),
-    "source.edit": Place("Change the source", "warehouse:source_edit", _SOURCE),
+    "project.edit": Place("Edit the project", "projects:edit", _PROJECT),
+    "source.edit": Place("Edit the source", "warehouse:source_edit", _SOURCE),
     "source.checklist": Place(
         "Open the setup checklist", "warehouse:source_detail", _SOURCE, looks=True
     ),

@@ -52,7 +52,7 @@ DEEDS: Lines = (
     ("Add a project", "projects:create"),
     ("Discover projects", "projects:discover"),
     ("Add a service account", "service_accounts:create"),
-    ("Make an API token", "accounts:tokens"),
+    ("Create an API token", "accounts:tokens"),
 )
 # (words, id of a button of every page): what is done at once and hurts nobody.
 PRESSES: Lines = (

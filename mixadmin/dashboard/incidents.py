@@ -311,7 +311,7 @@ def _projects(found: _Found, projects: "QuerySet[Project]") -> None:
                 explain("bad_request", message="invalid project id for cluster"),
                 about=project.name,
                 about_url=project.get_absolute_url(),
-                fix="Change the project",
+                fix="Edit the project",
                 fix_url=reverse("projects:edit", args=[project.pk]),
                 **more,
             )
@@ -441,7 +441,7 @@ def _failing_imports(found: _Found, imports: "QuerySet[Any]") -> None:
             about=name or "",
             about_url=url,
             more_url=reverse("warehouse:import_list", args=[project]) + query,
-            fix="Open the warehouse" if url else "",
+            fix="Open the source" if url else "",
             fix_url=url,
         )
         keys[project, source] = key

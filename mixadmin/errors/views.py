@@ -27,12 +27,18 @@ def error_list(request: Request) -> HttpResponse:
         for cause in (failing_now if show else found)
         if not area or cause.area == area
     ]
+
+    def lines(causes: list[Cause]) -> list[tuple[Cause, int]]:
+        return [(cause, len(failing.get(cause.code, ()))) for cause in causes]
+
     groups = [
-        (title, [(c, len(failing.get(c.code, ()))) for c in shown if c.area == name])
+        (title, lines([cause for cause in shown if cause.area == name]))
         for name, title in AREAS.items()
     ]
     context = {
         "groups": [group for group in groups if group[1]],
+        # On top while nothing else is asked for.
+        "failing_now": [] if words or area or show else lines(failing_now),
         "chips": [
             *chips(request, "area", AREAS.items(), counts),
             Chip(

@@ -71,7 +71,7 @@ def create_source(
         source.save()
         record(actor=actor, verb="asked to create", target=source)
         job = enqueue_for(
-            source, actor, "warehouse.create_source", f"Connect warehouse {source.name}"
+            source, actor, "warehouse.create_source", f"Create source {source.name}"
         )
     return source, job
 
@@ -152,7 +152,7 @@ def change_source(
             changed,
             actor,
             "warehouse.change_source",
-            f"Change warehouse {changed.name}",
+            f"Change source {changed.name}",
             {"rename": changed.name != source.name, "keys": keys},
         )
 
@@ -219,7 +219,7 @@ def delete_source(
         start_deleting(source)
         record(actor=actor, verb="asked to delete", target=source)
         return enqueue_for(
-            source, actor, "warehouse.delete_source", f"Delete warehouse {source.name}"
+            source, actor, "warehouse.delete_source", f"Delete source {source.name}"
         )
 
 
@@ -287,9 +287,9 @@ def new_import(
     )
     problems = [ValidationError(problem)] if problem else []
     if source is None:
-        problems.append(ValidationError({"source": "Choose a warehouse."}))
+        problems.append(ValidationError({"source": "Choose a source."}))
     elif source.project_id != project.pk:
-        problems.append(ValidationError({"source": "There is no such warehouse."}))
+        problems.append(ValidationError({"source": "There is no such source."}))
     elif source.presence != Presence.ACTIVE:
         message = f"The warehouse {source.name} is not connected at Mixpanel yet."
         problems.append(ValidationError({"source": message}))
@@ -386,7 +386,7 @@ def change_databricks_params(
         accepted_warnings=accepted_warnings,
     )
     wanted = {"databricks_params": databricks_params or None}
-    return _patch(warehouse_import, actor, "Change the cluster config of", wanted)
+    return _patch(warehouse_import, actor, "Change the Databricks config of", wanted)
 
 
 def check_new_cluster(
@@ -675,7 +675,7 @@ def plan_change_source(job: Job) -> Plan:
     source_id = source.mixpanel_id
     assert source_id is not None
     if _changes_of(source).filter(created_at__gt=job.created_at).exists():
-        raise Refused("A later change of this warehouse took its place.")
+        raise Refused("A later change of this source took its place.")
 
     def send(client: MixpanelClient) -> wire.WarehouseSource:
         wanted = source.wanted_change()
@@ -910,7 +910,7 @@ def plan_run_import(job: Job) -> Plan:
             _sync_bucket(row.project_id),
             MANUAL_SYNCS,
             HOUR,
-            "manual syncs an hour",
+            "runs by hand in an hour",
         ),
         follow=lambda state: _follow_run(job, row, state),
         after=Job.State.POLLING,

@@ -48,7 +48,7 @@ from .serializers import (
 )
 from .sync_modes import SYNC_MODES
 
-NO_SOURCE = "There is no such warehouse."
+NO_SOURCE = "There is no such source."
 NO_REMOTE = "There is no such remote object."
 
 

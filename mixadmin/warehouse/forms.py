@@ -135,7 +135,7 @@ class SourceForm(ActionForm):
 
 
 class DeleteSourceForm(ActionForm):
-    typed_name = Text(label="Type the name of the warehouse", asked=True)
+    typed_name = Text(label="Type the name of the source", asked=True)
 
 
 # --- The cluster of a Databricks import -----------------------------------------------
@@ -316,7 +316,7 @@ class ImportForm(ClusterForm):
             "kind": Choice(label="What", choices=creatable, initial=kind, asked=True),
             "source": Pick(
                 WarehouseSource.objects.filter(project=project),
-                what="warehouse",
+                what="source",
                 label="Warehouse",
                 initial=source.pk if source else None,
                 asked=True,

@@ -206,7 +206,7 @@ KINDS: dict[str, Kind] = {
                 "group_key",
                 "Group key",
                 "As it is written in the project settings, for example company_id. "
-                "It must exist there before the first sync.",
+                "It must exist there before the first run.",
                 required=True,
             ),
             Field(

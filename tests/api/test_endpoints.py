@@ -525,7 +525,7 @@ def test_a_foreign_warehouse_is_not_found_for_an_import(api, project, imports, o
         assert errors == [
             {
                 "code": "unknown",
-                "detail": "There is no such warehouse.",
+                "detail": "There is no such source.",
                 "attr": "source",
             }
         ]

@@ -190,7 +190,7 @@ def test_a_job_that_waits_for_its_turn_is_no_error(project, owner):
     make.make_job(
         project=project,
         state="waiting",
-        error_message="All 5 of manual syncs an hour are used; the next is free then.",
+        error_message="All 5 of runs by hand in an hour are used; the next is free then.",
     )
 
     assert list(failing(owner)) == ["manual_runs"]

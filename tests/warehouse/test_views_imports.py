@@ -653,7 +653,7 @@ def test_somebody_elses_import_does_not_exist(page, project, stranger, source):
         assert page.get(url("run_detail", project, mine.pk, pk)).status_code == 404
     answer = send(page, url("import_create", project), **events(row.source))
     assert answer.status_code == 422
-    assert "There is no such warehouse" in answer.text
+    assert "There is no such source" in answer.text
     assert not WarehouseImport.objects.exclude(pk__in=[row.pk, mine.pk]).exists()
     remote = make.make_remote_object(project=other)
     assert (

@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", type=int, help="Mixpanel's project id")
-        parser.add_argument("source", help="the name of the warehouse here")
+        parser.add_argument("source", help="the name of the source here")
         parser.add_argument("file", nargs="?", default="-", help="- is standard input")
 
     def handle(self, **options: Any) -> None:
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         sources = WarehouseSource.objects.filter(project=project).present()
         source = sources.filter(name=options["source"]).first()
         if source is None:
-            raise CommandError("That project has no warehouse with that name.")
+            raise CommandError("That project has no source with that name.")
         values = self.read(options["file"])
         values["source"] = source
         with errors_to_command():
