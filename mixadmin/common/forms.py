@@ -126,9 +126,15 @@ class ActionForm(forms.Form):
         return [(legend, fields) for legend, fields in found if fields]
 
     @property
-    def told(self) -> list[tuple[BoundField, Any]]:
-        """Each error of a field, in the order of the fields."""
-        return [(self[n], text) for n in self.fields for text in self[n].errors]
+    def told(self) -> list[tuple[BoundField, str]]:
+        """Each error of a field with the field's name, in the order of the fields."""
+        found = []
+        for name in self.fields:
+            for error in self[name].errors:
+                label, text = str(self[name].label), str(error)
+                words = text if text.startswith(label) else f"{label}: {text}"
+                found.append((self[name], words))
+        return found
 
     @property
     def secret_names(self) -> list[str]:

@@ -11,6 +11,7 @@ from mixadmin.accounts.models import User
 from mixadmin.accounts.requests import Request
 from mixadmin.common.forms import carried, errors_to_form, posted
 from mixadmin.common.pages import choice, liked, page
+from mixadmin.common.status import many
 from mixadmin.projects.access import EDITOR, get_project, role_in
 from mixadmin.projects.models import Project
 
@@ -111,7 +112,18 @@ def connector_delete(request: Request, project_id: int, pk: int) -> HttpResponse
             )
             messages.success(request, f"{connector} is being deleted.")
             return redirect(connector)
-    context = {"project": connector.project, "connector": connector, "form": form}
+    runs = connector.runs.filter(is_gap=False).count()
+    context = {
+        "project": connector.project,
+        "connector": connector,
+        "form": form,
+        "goes": ["The connector at Mixpanel, for good, with a run that is under way"],
+        "stays": [
+            "Everything that it imported, in Mixpanel",
+            "The files in the bucket",
+            f"{many(runs, 'run')} and the timeline, here",
+        ],
+    }
     return render(request, "connectors/delete.html", context, status=form.status)
 
 

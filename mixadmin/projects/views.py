@@ -22,6 +22,7 @@ from mixadmin.common.pages import (
     total,
 )
 from mixadmin.common.states import verification_words
+from mixadmin.common.status import many
 from mixadmin.jobs.models import Job
 from mixadmin.service_accounts.models import may_change
 
@@ -162,7 +163,34 @@ def project_forget(request: Request, pk: int) -> HttpResponse:
             )
             messages.success(request, f"{project.name} is forgotten here.")
             return redirect("projects:list")
-    context = {"form": form, "project": project}
+    context = {
+        "form": form,
+        "project": project,
+        "goes": [
+            many(getattr(project, name).count(), one, more)
+            for name, one, more in (
+                ("warehouse_sources", "warehouse source", ""),
+                ("warehouse_imports", "warehouse import", ""),
+                ("connectors", "cloud connector", ""),
+                ("ingestions", "ingestion with its reports", "ingestions with reports"),
+                ("uploads", "uploaded file", ""),
+                (
+                    "source_buckets",
+                    "bucket with its credentials",
+                    "buckets with theirs",
+                ),
+                ("lookup_tables", "lookup table with its versions", "lookup tables"),
+                ("jobs", "job", ""),
+                ("memberships", "membership", ""),
+            )
+            if hasattr(project, name)
+        ],
+        "stays": [
+            "The project at Mixpanel, with all its data",
+            "Its sources, imports and connectors there: they go on running",
+            "The service account, here",
+        ],
+    }
     return render(request, "projects/forget.html", context, status=form.status)
 
 

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.db.models import Sum
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -17,6 +18,7 @@ from mixadmin.common.pages import (
     liked,
     page,
 )
+from mixadmin.common.status import many
 from mixadmin.projects.access import EDITOR, get_project, role_in
 from mixadmin.projects.models import Project
 
@@ -136,7 +138,18 @@ def source_delete(request: Request, project_id: int, pk: int) -> HttpResponse:
             )
             messages.success(request, f"{source} is being deleted.")
             return redirect(source)
-    context = {"project": source.project, "source": source, "form": form}
+    users = source.imports.present().count()
+    context = {
+        "project": source.project,
+        "source": source,
+        "form": form,
+        "users": users,
+        "goes": ["How Mixpanel connects, with its secrets, there and here"],
+        "stays": [
+            "Everything that was imported from it, in Mixpanel",
+            "Its timeline here, and that of its deleted imports",
+        ],
+    }
     return render(request, "warehouse/source_delete.html", context, status=form.status)
 
 
@@ -288,6 +301,13 @@ def import_pause(request: Request, project_id: int, pk: int) -> HttpResponse:
     row = _import(request.user, project_id, pk, EDITOR)
     actions.pause_import(warehouse_import=row, actor=request.user)
     messages.success(request, f"{row} is being paused.")
+    if deadline := row.mirror_deadline():
+        when = f"{deadline.dies_at:%Y-%m-%d %H:%M} UTC"
+        messages.warning(
+            request,
+            f"It is a Mirror: unless it is resumed and runs before {when}, it dies: "
+            f"{deadline.why}.",
+        )
     return redirect(row)
 
 
@@ -406,7 +426,23 @@ def import_delete(request: Request, project_id: int, pk: int) -> HttpResponse:
             )
             messages.success(request, f"{row} is being deleted.")
             return redirect(row)
-    context = {"project": row.project, "import": row, "form": form}
+    runs = row.runs.filter(is_gap=False)
+    events = runs.aggregate(events=Sum("num_events_imported"))["events"]
+    told = "an unknown number of events" if events is None else many(events, "event")
+    context = {
+        "project": row.project,
+        "import": row,
+        "form": form,
+        "goes": [
+            "The import at Mixpanel, for good",
+            f"With the tick below also what it brought: {told} by the runs seen here",
+        ],
+        "stays": [
+            "Without the tick: everything that it brought, in Mixpanel",
+            "The table in the warehouse",
+            f"{many(runs.count(), 'run')} and the timeline, here",
+        ],
+    }
     return render(request, "warehouse/import_delete.html", context, status=form.status)
 
 
