@@ -56,7 +56,8 @@ class Entry(models.Model):
         indexes = [
             models.Index(
                 fields=["target_type", "target_id", "-id"], name="audit_by_target"
-            )
+            ),
+            models.Index(fields=["project", "-at", "-id"], name="audit_by_project"),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from mixadmin.accounts.requests import Request
 from mixadmin.common.pages import count_by, csv_file, page, part, url_with
-from mixadmin.common.states import PRESENT, STATUSES
+from mixadmin.common.states import STATUSES, Presence
 from mixadmin.common.timeline import timeline
 from mixadmin.jobs.models import Job
 
@@ -79,11 +79,13 @@ def project_timeline(request: Request, pk: int) -> HttpResponseBase:
 
 def _standing(request: Request, project: Project) -> tuple[dict[str, Any], str]:
     """What stands on every page of a project, and the stamp of its live part."""
+    # What is not in Mixpanel has its presence for a status: the index alone is read.
+    absent = (Presence.NOT_CREATED, Presence.DELETED)
     states = {
         "import": count_by(
-            project.warehouse_imports.filter(presence__in=PRESENT), "status"
+            project.warehouse_imports.exclude(status__in=absent), "status"
         ),
-        "connector": count_by(project.connectors.filter(presence__in=PRESENT), "state"),
+        "connector": count_by(project.connectors.exclude(state__in=absent), "state"),
     }
     waiting = count_by(project.jobs.needing_attention(), "state")
     jobs = list(project.jobs.unfinished().order_by("-created_at", "-pk")[:10])
