@@ -81,6 +81,7 @@ def connector_list(request: Request, project_id: int) -> HttpResponseBase:
         found = found.order_by(*order.order)
         return csv_file("connectors", COLUMNS, found)
     number = deleted if state == Presence.DELETED else total(counts, state)
+    rows = rows.select_related("last_run").defer("last_run__raw")
     shown = paged(request, rows, order=order.order, total=number)
     context = {
         "project": project,
@@ -120,7 +121,7 @@ def lines_of(rows: Iterable[Any]) -> list[dict[str, Any]]:
             "connector": row,
             "state": STATUSES.get(row.state, row.state),
             "runs": runs[row.pk][::-1],
-            "run": next(iter(runs[row.pk]), None),
+            "run": row.last_run,
         }
         for row in rows
     ]

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import F, OuterRef, QuerySet, Subquery, Value
@@ -136,39 +136,42 @@ def note_last_run(rows: QuerySet[Any]) -> None:
     rows.order_by().update(**changes)
 
 
-def recent_runs(rows: Iterable[Any], most: int = 14) -> dict[int, list[Any]]:
+class PastRun(NamedTuple):
+    """What a bar of a list shows of a run. A row costs four times as much to read."""
+
+    pk: int
+    state: str
+    at: datetime
+    num_events_imported: int | None
+
+
+def recent_runs(rows: Iterable[Any], most: int = 14) -> dict[int, list[PastRun]]:
     """{id of the row: its newest runs, newest first}, for a page of imports or of
     connectors, in one query however long their histories are.
 
-    At most `most` each, gaps left out; an empty list for what never ran. The runs know
-    their row, so that their URLs cost no query; their `raw` is not read.
+    At most `most` each, gaps left out; an empty list for what never ran.
     """
-    by_id = {row.pk: row for row in rows}
-    found: dict[int, list[Any]] = {pk: [] for pk in by_id}
-    if not by_id:
+    page = list(rows)
+    found: dict[int, list[PastRun]] = {row.pk: [] for row in page}
+    if not page:
         return found
-    model = type(next(iter(by_id.values())))
+    model = type(page[0])
     runs_of = model.runs.rel
-    run_model, owner = runs_of.related_model, runs_of.field.name
     # From the row's side: there a database seeks, in the index of the runs, where the
     # last one that is wanted stands, instead of reading the whole history.
-    mine = run_model.objects.filter(is_gap=False, **{owner: OuterRef("pk")})
-    oldest = mine.order_by("-at", "-id").values("at")[most - 1 : most]
-    names = [f.attname for f in run_model._meta.concrete_fields if f.name != "raw"]
+    mine = {runs_of.field.name: OuterRef("pk"), "is_gap": False}
+    newest = runs_of.related_model.objects.filter(**mine).order_by("-at", "-id")
+    oldest = newest.values("at")[most - 1 : most]
     told = (
-        model.objects.filter(pk__in=by_id)
+        model.objects.filter(pk__in=found)
         .annotate(since=Coalesce(Subquery(oldest), Value(LONG_AGO)))
         .filter(runs__is_gap=False, runs__at__gte=F("since"))
         .order_by("-runs__at", "-runs__id")
-        .values_list(*(f"runs__{name}" for name in names))
+        .values_list("pk", *(f"runs__{name}" for name in PastRun._fields))
     )
-    for values in told:
-        run = run_model.from_db(None, names, values)
-        row = by_id[getattr(run, f"{owner}_id")]
-        setattr(run, owner, row)
-        if len(found[row.pk]) < most:
-            found[row.pk].append(run)
-
+    for pk, *values in told:
+        if len(found[pk]) < most:
+            found[pk].append(PastRun(*values))
     return found
 
 

@@ -142,7 +142,7 @@ def import_list(request: Request, project_id: int) -> HttpResponseBase:
     deleted = counts.pop(Presence.DELETED, 0)
     state = request.GET.get("state", "")
     number = deleted if state == Presence.DELETED else total(counts, state)
-    rows = rows.select_related("source").defer(*LARGE)
+    rows = rows.select_related("source", "last_run").defer(*LARGE, "last_run__raw")
     shown = paged(request, rows, order=order.order, total=number)
     where = reverse("warehouse:import_bulk", args=[project.pk])
     context = {
@@ -224,19 +224,16 @@ def lines_of(rows: Iterable[Any]) -> list[dict[str, Any]]:
     """Each import with its last runs, all read in one query."""
     rows = list(rows)
     runs = recent_runs(rows)
-    lines = []
-    for row in rows:
-        last = next(iter(runs[row.pk]), None)
-        lines.append(
-            {
-                "import": row,
-                "status": STATUSES.get(row.status, row.status),
-                "runs": runs[row.pk][::-1],
-                "run": last,
-                "next": next_run(row, last),
-            }
-        )
-    return lines
+    return [
+        {
+            "import": row,
+            "status": STATUSES.get(row.status, row.status),
+            "runs": runs[row.pk][::-1],
+            "run": row.last_run,
+            "next": next_run(row, row.last_run),
+        }
+        for row in rows
+    ]
 
 
 def _can_edit(user: User, project: Project) -> bool:
