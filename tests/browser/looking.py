@@ -1,5 +1,7 @@
 """What a person would see on a page, as numbers and sentences."""
 
+import re
+
 from axe_playwright_python.base import AXE_SCRIPT
 
 PHONE = {"width": 390, "height": 844}
@@ -63,9 +65,11 @@ class Watched:
 
     def _console(self, message):
         # An answer that is expected to be an error is in the console too.
-        if message.type == "error" and not (
-            self.allowed and "status of" in message.text
-        ):
+        expected = self.allowed and "status of" in message.text
+        # How htmx tells that a question was withdrawn, because another one followed or
+        # the page was left. One that failed is told by other names.
+        withdrawn = re.match("htmx:(sendAbort|afterRequest)", message.text)
+        if message.type == "error" and not expected and not withdrawn:
             self.problems.append(f"console: {message.text}")
 
     def _failed(self, request):

@@ -170,7 +170,7 @@ def test_a_refused_secret_is_read_and_mended(team, ada):
     page = watched.page
     page.goto(f"{team.url}/imports/{pk}/")
     press(page, "Run now")
-    waits = page.get_by_role("main").get_by_text("Waits for a new secret")
+    waits = page.get_by_role("main").get_by_text("with a new secret")
     expect(waits.first).to_be_visible(timeout=60_000)
     watched.is_fine()
     follow(page, "Run import Orders")
