@@ -175,7 +175,7 @@ def test_a_refused_secret_is_read_and_mended(team, ada):
     watched.is_fine()
     follow(page, "Run import Orders")
     page.locator("#fix").click()
-    fill(page, {"Secret": fresh})
+    fill(page, {"New secret": fresh})
     page.get_by_role("main").get_by_role("button").last.click()
     page.goto(f"{team.url}/imports/{pk}/")
     expect_state(page, "Healthy")
