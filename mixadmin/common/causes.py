@@ -1163,7 +1163,6 @@ NO_REASON = _cause(
     "Mixpanel's history says that the run failed, and never why.",
     "Open the import in Mixpanel (Data Management, Warehouse Connectors): its page "
     "shows the error.",
-    "Write it down as a note on this run.",
     "If there is none, look into the query history of the warehouse at the time of the "
     "run.",
     fix="source.checklist",
