@@ -48,7 +48,9 @@ def drafted(
     if request.POST.get("step") == "discard":
         actions.discard_draft(user=request.user, path=request.path)
         return redirect(request.get_full_path())
-    if "check" not in request.POST:
+    # A page that asks by itself never sends anything, whatever it left out.
+    asks_only = request.htmx and "switch" not in request.POST
+    if "check" not in request.POST and not asks_only:
         return None
     keep_draft(request, form)
     form.look(judge)

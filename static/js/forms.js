@@ -43,12 +43,17 @@ document.addEventListener("htmx:configRequest", (event) => {
   for (const [name, value] of [...sent]) if (value instanceof File) sent.delete(name);
   for (const name of ["step", "switch"]) sent.delete(name);
   for (const name of names) sent.append("check", name);
+  // An answer that came meanwhile may have told all that there was to ask.
+  if (!names.size) event.preventDefault();
 });
 
 document.addEventListener("htmx:afterRequest", (event) => {
   const form = event.target;
   if (!form.matches("[data-checks]") || !event.detail.successful) return;
-  left.delete(form);
+  // Fields that were left since then are asked for by the next question.
+  for (const name of event.detail.requestConfig.formData.getAll("check")) {
+    left.get(form)?.delete(name);
+  }
   const answer = event.detail.xhr.responseText;
   // A message that appears under a pressed pointer would move the button away from it.
   if (!pressed) renew(answer);

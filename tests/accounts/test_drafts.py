@@ -195,3 +195,14 @@ def test_a_draft_of_any_size_does_no_harm(project, page):
     answer = page.post(url, {"name": "x" * 500_000, "check": "name"})
     assert answer.status_code == 200
     assert not Draft.objects.exists()
+
+
+def test_a_question_that_names_no_field_sends_nothing(page, project, sandbox):
+    """A page asks by itself; a create needs the button that was pressed."""
+    values = {"username": "a.mp-service-account", "secret": "s" * 32, "region": "us"}
+    url = where("service_accounts:create", project)
+    before = ServiceAccount.objects.count()
+    assert page.post(url, values, headers={"HX-Request": "true"}).status_code == 200
+    assert ServiceAccount.objects.count() == before
+    page.post(url, values)
+    assert ServiceAccount.objects.count() == before + 1

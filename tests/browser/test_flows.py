@@ -244,7 +244,7 @@ def test_a_file_is_uploaded_checked_and_sent(team, ada):
     )
     assert team.own.sandbox.events(team.mixpanel_id) == []
     watched.is_fine()
-    press(page, "Start sending")
+    page.get_by_role("button", name="Start sending").click()
     expect_state(page, "Succeeded")
     expect(page.get_by_role("main")).to_contain_text("The books balance")
     assert len(team.own.sandbox.events(team.mixpanel_id)) == 500
@@ -259,14 +259,14 @@ def test_rejected_records_are_mended_and_sent_again(team, ada):
         timeout=60_000
     )
     watched.is_fine()
-    press(page, "Start sending")
+    page.get_by_role("button", name="Start sending").click()
     expect_state(page, "Succeeded with errors")
     expect(page.get_by_role("main")).to_contain_text("The books balance")
     assert len(team.own.sandbox.events(team.mixpanel_id)) == 93
     page.get_by_role("main").get_by_role("link", name="Rejected").first.click()
     watched.is_fine()
     page.get_by_role("checkbox", name=re.compile("^Choose")).first.check()
-    page.get_by_text("Put right on the way").click()
+    page.locator("summary", has_text="Put right on the way").click()
     page.get_by_role("checkbox", name=re.compile("^Hash unfit")).check()
     fill(page, {"After the check": "Send at once, whatever is found"})
     press(page, "Send rejected records again")
