@@ -269,7 +269,7 @@ def test_rejected_records_are_mended_and_sent_again(team, ada):
     page.locator("summary", has_text="Put right on the way").click()
     page.get_by_role("checkbox", name=re.compile("^Hash unfit")).check()
     fill(page, {"After the check": "Send at once, whatever is found"})
-    press(page, "Send rejected records again")
+    press(page, "Resend rejected records")
     expect_state(page, "Succeeded")
     until(
         lambda: len(team.own.sandbox.events(team.mixpanel_id)) == 100,
