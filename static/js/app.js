@@ -124,7 +124,7 @@ function begin(root) {
   for (const button of root.querySelectorAll("[data-copy]")) button.hidden = false;
 }
 
-document.addEventListener("DOMContentLoaded", () => begin(document));
+begin(document);
 document.addEventListener("htmx:afterSwap", (event) => begin(event.target));
 
 // --- Failures --------------------------------------------------------------------------

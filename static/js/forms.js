@@ -121,4 +121,4 @@ document.addEventListener("htmx:afterRequest", (event) => {
   renew(event.detail.xhr.responseText);
 });
 
-document.addEventListener("DOMContentLoaded", () => showSides(document));
+showSides(document);
