@@ -44,6 +44,7 @@ PLACES: Lines = (
     ("Projects", "projects:list"),
     ("Service accounts", "service_accounts:list"),
     ("Jobs", "jobs:list"),
+    ("Errors", "errors:list"),
     ("API tokens", "accounts:tokens"),
     ("Preferences", "accounts:preferences"),
     ("REST API documentation", "api:docs"),
