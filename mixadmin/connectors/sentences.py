@@ -9,7 +9,7 @@ from mixadmin.common.states import Presence, RunState
 from mixadmin.common.status import Fix, Status, at, brought, many
 from mixadmin.common.templatetags.ui import lasting
 from mixadmin.jobs.models import Job
-from mixadmin.projects.standing import absent, undecided
+from mixadmin.projects.standing import absent, held_up
 
 from .models import Connector, ConnectorRun
 
@@ -26,8 +26,8 @@ def connector_status(
     last: its newest run. job: the one that needs a decision, or that did not create it.
     """
     now = now or timezone.now()
-    if job is not None and job.state == Job.State.NEEDS_DECISION:
-        return undecided(job)
+    if (held := held_up(job)) is not None:
+        return held
     if connector.presence != Presence.ACTIVE:
         forget = reverse("connectors:forget", args=[connector.project_id, connector.pk])
         return absent(connector, job, "create it", forget, now)

@@ -16,13 +16,32 @@ from mixadmin.jobs.models import Job
 from .models import Project
 
 
-def undecided(job: Job) -> Status:
-    """A person must say what has become of it."""
-    why = (
-        job.decision.get("why") or "Nobody can tell from here whether Mixpanel did it."
+def held_up(job: Job | None) -> Status | None:
+    """Why nothing goes on until a person acts: a decision, or a new secret."""
+    if job is None:
+        return None
+    if job.state == Job.State.NEEDS_DECISION:
+        why = job.decision.get("why")
+        why = why or "Nobody can tell from here whether Mixpanel did it."
+        fix = Fix("Decide", job.get_absolute_url(), "scale")
+        return Status("warn", "Needs a decision", f"{job.title}: {why}", fix)
+    if _waits_for_secret(job):
+        words = (
+            f"{job.title} waits: Mixpanel refused the service account. It goes on with "
+            "a new secret."
+        )
+        secret = reverse("service_accounts:secret", args=[job.service_account_id])
+        fix = Fix("Set a new secret", secret, "key-round")
+        return Status("bad", "Held up", words, fix)
+    return None
+
+
+def _waits_for_secret(job: Job) -> bool:
+    return (
+        job.state == Job.State.WAITING
+        and job.wait_reason == Job.Wait.CREDENTIAL
+        and job.service_account_id is not None
     )
-    fix = Fix("Decide", job.get_absolute_url(), "scale")
-    return Status("warn", "Needs a decision", f"{job.title}: {why}", fix)
 
 
 def absent(row: Any, job: Job | None, verb: str, forget: str, now: datetime) -> Status:
@@ -69,9 +88,10 @@ def unfinished(jobs: Iterable[Job]) -> list[Job]:
 
 
 def in_the_way(row: Any, jobs: Iterable[Job]) -> Job | None:
-    """The job that somebody must decide about, or that did not create the row."""
-    waiting = (job for job in jobs if job.state == Job.State.NEEDS_DECISION)
-    return next(waiting, None) or why_not_created(row, jobs)
+    """The job that somebody must do something about, or that did not create the row."""
+    jobs = list(jobs)
+    held = (job for job in jobs if held_up(job) is not None)
+    return next(held, None) or why_not_created(row, jobs)
 
 
 def why_not_created(row: Any, jobs: Iterable[Job]) -> Job | None:

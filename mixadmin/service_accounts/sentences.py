@@ -9,7 +9,7 @@ from mixadmin.common.states import Presence
 from mixadmin.common.status import Fix, Status, at, many
 from mixadmin.common.templatetags.ui import relative
 from mixadmin.jobs.models import Job
-from mixadmin.projects.standing import undecided
+from mixadmin.projects.standing import held_up
 
 from .models import ServiceAccount
 
@@ -29,8 +29,8 @@ def account_status(
     used_by: how many projects use it. job: the one that needs a decision.
     """
     now = now or timezone.now()
-    if job is not None and job.state == Job.State.NEEDS_DECISION:
-        return undecided(job)
+    if (held := held_up(job)) is not None:
+        return held
     if account.presence != Presence.ACTIVE:
         return _not_there(account)
     verify = Fix("Verify", _url("verify", account), "plug", post=True)

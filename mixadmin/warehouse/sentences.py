@@ -9,7 +9,7 @@ from mixadmin.common.states import Presence, RunState
 from mixadmin.common.status import Fix, Status, at, brought, many
 from mixadmin.common.templatetags.ui import lasting, relative
 from mixadmin.jobs.models import Job
-from mixadmin.projects.standing import absent, undecided
+from mixadmin.projects.standing import absent, held_up
 
 from .models import ImportRun, WarehouseImport, WarehouseSource
 from .sync_modes import Deadline
@@ -44,8 +44,8 @@ def import_status(
     failures: how many runs have failed in a row, None where that was not counted.
     """
     now = now or timezone.now()
-    if job is not None and job.state == Job.State.NEEDS_DECISION:
-        return undecided(job)
+    if (held := held_up(job)) is not None:
+        return held
     if row.presence != Presence.ACTIVE:
         forget = _url("import_forget", row)
         return absent(row, job, "create it", forget, now)
@@ -201,8 +201,8 @@ def source_status(
     """The one sentence about a source. states: its imports, counted by their status."""
     now = now or timezone.now()
     states = states or {}
-    if job is not None and job.state == Job.State.NEEDS_DECISION:
-        return undecided(job)
+    if (held := held_up(job)) is not None:
+        return held
     if source.presence != Presence.ACTIVE:
         forget = _url("source_forget", source)
         return absent(source, job, "connect it", forget, now)

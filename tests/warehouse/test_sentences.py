@@ -257,6 +257,23 @@ def test_a_decision_comes_before_everything_else():
     assert source_status(source, job=job).label == "Needs a decision"
 
 
+def test_a_refused_secret_is_said_and_leads_to_where_it_is_set():
+    row = an_import()
+    job = Job(
+        state=Job.State.WAITING,
+        wait_reason=Job.Wait.CREDENTIAL,
+        service_account_id=4,
+        title="Run import Orders",
+    )
+    found = standing(row, a_run(row, RunState.QUEUED), job=job)
+    assert (found.tone, found.label) == ("bad", "Held up")
+    assert "It goes on with a new secret." in found.words
+    assert fix(found) == ("Set a new secret", "/service-accounts/4/secret/")
+    job.wait_reason = Job.Wait.RATE
+    found = standing(row, a_run(row, RunState.QUEUED), job=job)
+    assert found.label == "Asked to run"
+
+
 def test_a_source_is_as_its_imports_are():
     source = WarehouseSource(pk=3, project_id=1, presence=Presence.ACTIVE)
 
