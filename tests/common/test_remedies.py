@@ -27,7 +27,7 @@ def test_known_texts_get_exact_words():
     secret = explain("not_authenticated", message="Invalid project secret", status=401)
     region = explain("bad_request", message="invalid project id for cluster")
 
-    assert "project ID" in secret.remedy
+    assert "project id" in secret.remedy
     assert region.title == "Wrong region"
 
 
