@@ -260,7 +260,6 @@
     all.input = input;
     // From here on the form posts ids, not the files a second time.
     input.removeAttribute("name");
-    root.querySelector("[data-upload-hint]").hidden = false;
 
     function add(files) {
       for (const file of files) {

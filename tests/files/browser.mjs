@@ -54,7 +54,6 @@ root.parts = {
   "[data-upload-lines]": lines,
   "[data-upload-news]": news,
   "[data-upload-total]": total,
-  "[data-upload-hint]": new Element("span"),
 };
 
 let cut = 0;
