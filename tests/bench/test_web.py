@@ -1,6 +1,8 @@
 import pytest
+from django.urls import reverse
 
 from bench import seed, web
+from mixadmin.projects.models import Project
 from mixadmin.warehouse.models import ImportRun, WarehouseImport
 from tests import make
 
@@ -47,7 +49,9 @@ def test_pages_are_looked_at_beside_the_admin(settings):
     settings.ROOT_URLCONF = "bench.web_urls"
     seed.seed(seed.Size(120, 400, 60, 60, 5, 4))
     reader = web.signed_in("reader")
-    imports, beside = "/projects/1/imports/", "/django-admin/warehouse/warehouseimport/"
+    first = Project.objects.earliest("pk")
+    imports = reverse("warehouse:import_list", args=[first.pk])
+    beside = "/django-admin/warehouse/warehouseimport/"
 
     offered = web.offered(reader, imports)
     page, part = web.measure(
